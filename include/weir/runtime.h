@@ -1,0 +1,85 @@
+/* runtime.h - starting shards, and stopping them.
+ *
+ * weir_run() starts one pinned thread per shard and runs `shard_main` in a fiber on each.  It
+ * returns when all of them have ended.  Stopping (weir_stop, SIGINT, SIGTERM) is not cancelling:
+ * first accepts end with -ESHUTDOWN and weir_stopping() is true, so that servers drain; after the
+ * grace time, or at a second signal, what still runs is cancelled.  */
+#ifndef WEIR_RUNTIME_H
+#define WEIR_RUNTIME_H
+
+#include <weir/future.h>
+
+WEIR_BEGIN
+
+enum weir_poll {
+    WEIR_POLL_ADAPTIVE, /* sleep when there is nothing to do: an idle shard costs no CPU */
+    WEIR_POLL_BUSY,     /* never sleep: the lowest latency, a whole CPU per shard */
+};
+
+enum weir_balance {
+    WEIR_BALANCE_REUSEPORT, /* the kernel spreads connections over the shards by hash */
+    WEIR_BALANCE_LEAST,     /* one acceptor hands each to the shard with the fewest */
+};
+
+enum weir_stack_kind {
+    WEIR_STACK_AUTO, /* io_uring where it is permitted, else epoll with one line that says why */
+    WEIR_STACK_URING,
+    WEIR_STACK_EPOLL,
+};
+
+struct weir_config {
+    unsigned shards;  /* 0: one per CPU of `cpus`, within the cgroup's CPU quota */
+    const char *cpus; /* such as "0,2-3"; NULL: the affinity mask of the process */
+    enum weir_poll poll;
+    weir_time idle_spin; /* after a cross-shard message an adaptive shard spins so long; 50 us */
+    enum weir_stack_kind stack;
+    enum weir_balance balance;
+    size_t fiber_stack;   /* bytes, a multiple of the page, at least 16 KiB; default 64 KiB */
+    uint32_t fibers_max;  /* per shard; default 65,536 */
+    uint32_t conns_max;   /* per shard; default 65,536; accepting pauses there */
+    uint32_t rx_bufs;     /* receive buffers per shard, a power of two; default 256 */
+    uint32_t rx_buf_size; /* bytes of each; default 4,096 */
+    weir_time grace;      /* from stop to cancel; default 10 s */
+    bool signals;         /* SIGINT and SIGTERM stop; default true */
+    bool quiet;           /* say nothing at start; default false */
+    uint64_t seed;        /* of the shards' random numbers; 0: taken from the kernel */
+};
+
+/* Fills in the defaults.  Always first: fields are added over time. */
+WEIR_API void weir_config_init(struct weir_config *config);
+
+/* Sets one field from text, as a command line has it: "shards" "4", "cpus" "0,2-3", "stack"
+ * "uring", "balance" "least", "poll" "busy", "grace" "10s".  -EINVAL with one line in `why` that
+ * says what was wrong and what is allowed; -ENOENT when there is no such option. */
+WEIR_API int weir_config_set(struct weir_config *config, const char *option, const char *value,
+                             char *why, size_t why_size);
+
+/* Runs the shards.  0 when all ended; a negated errno when they could not be started, with one
+ * line in the log that says why.  Not from inside a shard. */
+WEIR_API int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg);
+
+/* Asks the runtime of the running shard to stop, as SIGTERM does.  Never suspends. */
+WEIR_API void weir_stop(void);
+
+/* Whether it has been asked to. */
+WEIR_API bool weir_stopping(void);
+
+/* A future that completes with 0 when the runtime is asked to stop; at once when it has been. */
+struct weir_stop_wait {
+    struct weir_future future;
+    struct weir_link link;
+};
+
+WEIR_API void weir_stop_wait_start(struct weir_stop_wait *wait);
+
+/* How many shards a config would start, and what the stack is called that they got.  The name is
+ * "" before the shards have started. */
+WEIR_API int weir_config_shards(const struct weir_config *config);
+WEIR_API const char *weir_stack_name(void);
+WEIR_API const char *weir_stack_why(void); /* why this one */
+
+WEIR_API const char *weir_version(void);
+
+WEIR_END
+
+#endif
