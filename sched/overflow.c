@@ -1,0 +1,86 @@
+/* overflow.c - the report of a fiber that ran over its stack.
+ *
+ * The lowest page of every stack is a guard.  A fault in the guard of the fiber that runs is its
+ * overflow; every other fault is handed to whoever handled SIGSEGV before us. */
+#include "sched/overflow.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "sched/fiber.h"
+
+enum { OVERFLOW_STACK = 64 * 1024 };
+
+static struct sigaction overflow_before[2]; /* SIGSEGV, SIGBUS */
+static pthread_once_t overflow_once = PTHREAD_ONCE_INIT;
+
+static bool overflow_in_guard(const struct weir_shard *shard, uintptr_t address)
+{
+    uintptr_t stack;
+
+    if (!shard || !shard->fiber)
+        return false;
+    stack = (uintptr_t)shard->fiber->stack;
+    return address >= stack && address < stack + shard->stacks.page;
+}
+
+static void overflow_handler(int signal, siginfo_t *info, void *ucontext)
+{
+    const struct weir_shard *shard = weir_shard_current;
+    const struct sigaction *before = &overflow_before[signal == SIGBUS];
+
+    if (overflow_in_guard(shard, (uintptr_t)info->si_addr))
+        weir_panic("stack overflow: the fiber needs more than its %zu KiB; keep big arrays off the "
+                   "stack, or raise weir_config.fiber_stack",
+                   (shard->stacks.size - shard->stacks.page) / 1024);
+    if (before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(signal, info, ucontext);
+    else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN)
+        before->sa_handler(signal);
+    else
+        sigaction(signal, before, NULL); /* the fault comes again, and does what it always did */
+}
+
+static void overflow_install(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = overflow_handler;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, &overflow_before[0]);
+    sigaction(SIGBUS, &action, &overflow_before[1]);
+}
+
+void weir_overflow_watch(void)
+{
+    pthread_once(&overflow_once, overflow_install);
+}
+
+int weir_signal_stack_open(struct weir_signal_stack *stack)
+{
+    stack_t signal_stack = { .ss_size = OVERFLOW_STACK };
+
+    stack->base = malloc(OVERFLOW_STACK);
+    if (!stack->base)
+        return -ENOMEM;
+    signal_stack.ss_sp = stack->base;
+    if (sigaltstack(&signal_stack, NULL) == 0)
+        return 0;
+    free(stack->base);
+    stack->base = NULL;
+    return -errno;
+}
+
+void weir_signal_stack_close(struct weir_signal_stack *stack)
+{
+    stack_t none = { .ss_flags = SS_DISABLE };
+
+    if (!stack->base)
+        return;
+    sigaltstack(&none, NULL);
+    free(stack->base);
+    stack->base = NULL;
+}
