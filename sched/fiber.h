@@ -28,8 +28,7 @@ struct weir_fiber {
     struct weir_link all;     /* in shard->fibers */
     const char *name, *site;
     void *stack;
-    weir_time since;    /* when it last suspended */
-    const char *awaits; /* in what call; for reports */
+    weir_time since; /* when it last suspended */
 };
 
 /* A fiber that is not the caller's: `scope` of `shard`, as weir_spawn_at. */

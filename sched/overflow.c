@@ -13,7 +13,8 @@
 enum { OVERFLOW_STACK = 64 * 1024 };
 
 static struct sigaction overflow_before[2]; /* SIGSEGV, SIGBUS */
-static pthread_once_t overflow_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t overflow_mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned overflow_watchers;
 
 static bool overflow_in_guard(const struct weir_shard *shard, uintptr_t address)
 {
@@ -56,7 +57,20 @@ static void overflow_install(void)
 
 void weir_overflow_watch(void)
 {
-    pthread_once(&overflow_once, overflow_install);
+    pthread_mutex_lock(&overflow_mutex);
+    if (overflow_watchers++ == 0)
+        overflow_install();
+    pthread_mutex_unlock(&overflow_mutex);
+}
+
+void weir_overflow_unwatch(void)
+{
+    pthread_mutex_lock(&overflow_mutex);
+    if (--overflow_watchers == 0) {
+        sigaction(SIGSEGV, &overflow_before[0], NULL);
+        sigaction(SIGBUS, &overflow_before[1], NULL);
+    }
+    pthread_mutex_unlock(&overflow_mutex);
 }
 
 int weir_signal_stack_open(struct weir_signal_stack *stack)

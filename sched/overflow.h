@@ -11,7 +11,8 @@ struct weir_signal_stack {
 int weir_signal_stack_open(struct weir_signal_stack *stack);
 void weir_signal_stack_close(struct weir_signal_stack *stack);
 
-/* Installs the handler, once per process; faults that are not ours go to the handler before it. */
+/* Installs the handler while any runtime runs; faults that are not ours go to the one before it. */
 void weir_overflow_watch(void);
+void weir_overflow_unwatch(void);
 
 #endif

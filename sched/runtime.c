@@ -326,6 +326,7 @@ static int runtime_run(struct runtime *runtime, const struct weir_cpu_list *cpus
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i].thread, NULL);
     signals_give_back(&signals);
+    weir_overflow_unwatch();
     pthread_cond_destroy(&runtime->cond);
     pthread_mutex_destroy(&runtime->mutex);
     free(threads);

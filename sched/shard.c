@@ -172,9 +172,11 @@ static weir_time shard_may_sleep(struct weir_shard *shard)
     return next;
 }
 
-static bool shard_drive(struct weir_shard *shard)
+/* After something was done in this turn it must not sleep: the answers to calls it has served
+ * go out only by the flush at its end. */
+static bool shard_drive(struct weir_shard *shard, bool worked_before)
 {
-    weir_time until = shard_may_sleep(shard);
+    weir_time until = worked_before ? 0 : shard_may_sleep(shard);
     bool worked = shard->driver->ops->poll(shard->driver, until);
 
     if (until != 0)
@@ -194,8 +196,9 @@ static bool shard_timers(struct weir_shard *shard)
     return fired > 0;
 }
 
-static void shard_stalled(struct weir_shard *shard, uint64_t began, uint64_t ended,
-                          const char *name, const char *site)
+/* The fiber may have ended: its name stays readable until the next spawn. */
+static void shard_stalled(struct weir_shard *shard, const struct weir_fiber *fiber, uint64_t began,
+                          uint64_t ended)
 {
     shard->stats.stalls++;
     if (ended < shard->stall_quiet)
@@ -203,7 +206,7 @@ static void shard_stalled(struct weir_shard *shard, uint64_t began, uint64_t end
     shard->stall_quiet = ended + SHARD_STALL_QUIET_US * weir_cycles_per_us();
     weir_log("fiber '%s' (spawned at %s) held shard %u for %llu ms, and everything else on it "
              "waited; let it weir_yield now and then",
-             name, site, shard->id,
+             fiber->name, fiber->site, shard->id,
              (unsigned long long)((ended - began) / (weir_cycles_per_us() * 1000)));
 }
 
@@ -217,12 +220,11 @@ static bool shard_fibers(struct weir_shard *shard)
     start = before = weir_cycles();
     while ((link = weir_list_pop(&shard->ready)) != NULL) {
         struct weir_fiber *fiber = weir_container_of(link, struct weir_fiber, link);
-        const char *name = fiber->name, *site = fiber->site;
 
         weir_fiber_run(shard, fiber);
         after = weir_cycles();
         if (weir_unlikely(after - before > shard->stall_cycles))
-            shard_stalled(shard, before, after, name, site);
+            shard_stalled(shard, fiber, before, after);
         if (after - start > shard->quantum)
             break;
         before = after;
@@ -276,7 +278,7 @@ bool weir_shard_turn(struct weir_shard *shard)
         shard->calls_last = shard->now;
         worked = true;
     }
-    worked |= shard_drive(shard);
+    worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);
     shard_count_busy(shard);
