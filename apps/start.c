@@ -1,0 +1,84 @@
+/* start.c - running an app: its shards listen, and the last of them says where.
+ *
+ * The lines go to stdout at once, so that whoever started the app can wait for them: when they are
+ * there, every shard is accepting. */
+#include "options.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_address(const struct app *app, const struct weir_listener *listener)
+{
+    struct weir_addr addr;
+    char text[WEIR_ADDR_TEXT];
+
+    weir_listener_addr(listener, &addr);
+    weir_addr_format(&addr, text, sizeof text);
+    if (addr.sa.sa_family == AF_UNIX)
+        printf("%s: serving on %s\n", app->about->name, text);
+    else
+        printf("%s: serving on %s://%s/\n", app->about->name, app->about->scheme, text);
+}
+
+static void print_start(const struct app *app, struct weir_listener *const *listeners)
+{
+    unsigned shards = weir_shard_count();
+
+    for (unsigned i = 0; i < app->listens; i++)
+        print_address(app, listeners[i]);
+    printf("%s: %u shard%s on CPU%s ", app->about->name, shards, shards == 1 ? "" : "s",
+           shards == 1 ? "" : "s");
+    for (unsigned i = 0; i < shards; i++)
+        printf("%s%u", i > 0 ? "," : "", app->cpus[i]);
+    printf("; %s (%s)\n", weir_stack_name(), weir_stack_why());
+    printf("%s: Ctrl-C stops\n", app->about->name);
+    fflush(stdout);
+}
+
+/* Only the first shard that cannot listen says so: the others mostly fail alike. */
+static void listen_failed(struct app *app, const char *address, int error)
+{
+    if (!atomic_exchange(&app->failed, true))
+        fprintf(stderr, "%s: cannot listen on %s: %s\n", app->about->name, address,
+                strerror(-error));
+    weir_stop();
+}
+
+int app_listen(struct app *app, struct weir_listener **listeners)
+{
+    for (unsigned i = 0; i < app->listens; i++) {
+        int error = weir_listen(&listeners[i], app->listen[i], NULL);
+
+        if (error < 0) {
+            while (i > 0)
+                weir_listener_close(listeners[--i]);
+            listen_failed(app, app->listen[i], error);
+            return -1;
+        }
+    }
+    app->cpus[weir_shard_id()] = (unsigned)sched_getcpu();
+    if (atomic_fetch_add(&app->listening, 1) + 1 == weir_shard_count() && !app->config.quiet)
+        print_start(app, listeners);
+    return (int)app->listens;
+}
+
+int app_run(struct app *app, void (*shard_main)(void *arg))
+{
+    int shards = weir_config_shards(&app->config);
+    int error;
+
+    if (shards < 0) {
+        fprintf(stderr, "%s: no CPU to run on: %s\n", app->about->name, strerror(-shards));
+        return 2;
+    }
+    app->cpus = calloc((size_t)shards, sizeof *app->cpus);
+    if (!app->cpus) {
+        fprintf(stderr, "%s: no memory\n", app->about->name);
+        return 1;
+    }
+    error = weir_run(&app->config, shard_main, app);
+    free(app->cpus);
+    return error < 0 || app->failed ? 1 : 0;
+}

@@ -1,0 +1,387 @@
+/* conn.c - one connection, from accept to close.
+ *
+ * weir_http_conn_pump moves a connection as far as it goes without waiting: it answers what has
+ * been received, sends all answers by one send, and receives again.  It is called whenever
+ * something that it waited for has happened.  Requests are not looked at while a send is under way,
+ * so a peer that does not read its answers is not answered any further.
+ *
+ * Closing is: say so in an answer, send it, end our side, and wait for the peer's end for `linger`.
+ * A close with bytes of the peer unread would be a reset, and would take the answer with it.
+ *
+ * Invariant: a connection is freed only when its socket is closed and no operation and no fiber is
+ * left that knows it. */
+#include <errno.h>
+#include <string.h>
+#include "net/http/server.h"
+
+enum {
+    READY_MAX = 16, /* receives that may be ready at once before others have a turn */
+    OUT_FULL = WEIR_HTTP_BLOCK - 4096, /* bytes of answers to be sent before going on */
+};
+
+static bool conn_has_input(const struct weir_http_conn *conn)
+{
+    return conn->rx.buf && conn->rx.buf->len > 0;
+}
+
+/* --- the end --- */
+
+static void conn_drop_input(struct weir_http_conn *conn)
+{
+    weir_buf_free(conn->rx.buf);
+    conn->rx.buf = NULL;
+}
+
+static void conn_drop_request(struct weir_http_conn *conn)
+{
+    if (conn->http)
+        weir_http_request_free(conn->http);
+    conn->http = NULL;
+}
+
+static void conn_forget_later(struct weir_http_conn *conn)
+{
+    if (conn->later)
+        weir_list_del(&conn->rx.link);
+    conn->later = false;
+}
+
+/* Frees a closed connection, unless somebody still knows it: then they come here again. */
+static void conn_release(struct weir_http_conn *conn)
+{
+    struct weir_http_server *server = conn->server;
+
+    if (conn->receiving || conn->sending || conn->in_fiber)
+        return;
+    conn_forget_later(conn);
+    conn_drop_request(conn);
+    conn_drop_input(conn);
+    if (conn->out)
+        weir_http_out_free(conn->out);
+    weir_list_del(&conn->link);
+    weir_pool_put(&server->conns, conn);
+    server->stats->conns--;
+    weir_http_server_conn_ended(server);
+}
+
+static void conn_close(struct weir_http_conn *conn, bool reset)
+{
+    weir_assert(!conn->closed);
+    conn->closed = true;
+    weir_http_wait(conn, WEIR_HTTP_BUSY);
+    if (reset)
+        weir_abort(conn->rx.conn);
+    else
+        weir_close(conn->rx.conn);
+    conn_release(conn);
+}
+
+/* Closes what cannot go on, and frees what is closed; true when that was so. */
+static bool conn_over(struct weir_http_conn *conn)
+{
+    if (conn->closed)
+        conn_release(conn);
+    else if (conn->failed || conn->server->cut)
+        conn_close(conn, true); /* a FIN would make a truncated answer look whole */
+    else
+        return false;
+    return true;
+}
+
+/* All is sent: ends our side; false when that was the end of it. */
+static bool conn_linger(struct weir_http_conn *conn)
+{
+    if (conn->eof || conn->server->config.linger <= 0 || weir_shutdown(conn->rx.conn) < 0) {
+        conn_close(conn, false);
+        return false;
+    }
+    conn->lingering = true;
+    conn_drop_request(conn);
+    weir_http_wait(conn, WEIR_HTTP_LINGER);
+    return true;
+}
+
+/* --- receiving and sending --- */
+
+static void conn_took(struct weir_http_conn *conn, int64_t result)
+{
+    conn->receiving = false;
+    if (result > 0)
+        return;
+    weir_assert(!conn->rx.buf);
+    if (result == 0)
+        conn->eof = true;
+    else
+        conn->failed = true;
+}
+
+static void conn_received(struct weir_future *future)
+{
+    struct weir_http_conn *conn = weir_container_of(future, struct weir_http_conn, rx.future);
+
+    conn_took(conn, future->result);
+    weir_http_conn_pump(conn);
+}
+
+/* What a connection that receives waits for.  An idle one gives up all it can do without. */
+static void conn_settle(struct weir_http_conn *conn)
+{
+    if (conn->lingering)
+        return;
+    if (conn->http && conn->http->phase == WEIR_HTTP_PARSING && conn->http->gather_len == 0)
+        conn_drop_request(conn);
+    if (!conn->http)
+        weir_http_wait(conn, WEIR_HTTP_IDLE);
+    else if (conn->http->phase == WEIR_HTTP_PARSING)
+        weir_http_wait(conn, WEIR_HTTP_HEAD);
+    else
+        weir_http_wait(conn, WEIR_HTTP_BODY);
+}
+
+/* Receives again; true when there is something, or the end, at once. */
+static bool conn_receive(struct weir_http_conn *conn)
+{
+    conn_drop_input(conn);
+    conn_settle(conn);
+    conn->receiving = true;
+    weir_recv_buf_start(&conn->rx, conn->rx.conn);
+    if (weir_future_on_done(&conn->rx.future, conn_received))
+        return false;
+    conn_took(conn, conn->rx.future.result);
+    return true;
+}
+
+static void conn_sent_all(struct weir_http_conn *conn, int64_t result)
+{
+    conn->sending = false;
+    if (result < 0)
+        conn->failed = true;
+    weir_http_out_free(conn->out);
+    conn->out = NULL;
+}
+
+static void conn_sent(struct weir_future *future)
+{
+    struct weir_http_conn *conn = weir_container_of(future, struct weir_http_out, tx.future)->conn;
+
+    conn_sent_all(conn, future->result);
+    weir_http_conn_pump(conn);
+}
+
+static void conn_await_sent(struct weir_http_conn *conn)
+{
+    if (weir_future_on_done(&conn->out->tx.future, conn_sent))
+        weir_http_wait_sent(conn->out);
+    else
+        conn_sent_all(conn, conn->out->tx.future.result);
+}
+
+static void conn_send(struct weir_http_conn *conn)
+{
+    struct weir_http_out *out = conn->out;
+
+    if (!out || out->len == 0 || conn->sending)
+        return;
+    weir_list_del(&out->link);
+    conn->sending = true;
+    out->since = weir_now();
+    weir_send_start(&out->tx, conn->rx.conn, out->data, out->len);
+    conn_await_sent(conn);
+}
+
+/* --- answering --- */
+
+/* The handler has returned, or there was none. */
+static void conn_finish_request(struct weir_http *http)
+{
+    weir_http_reply_finish(http);
+    if (http->conn->closing)
+        return;
+    if (http->body_done)
+        weir_http_request_reset(http);
+    else
+        http->phase = WEIR_HTTP_SKIPPING;
+}
+
+static bool conn_answer(struct weir_http_conn *conn);
+
+/* Answers one request that needs a fiber, and those behind it that are in hand. */
+static void conn_fiber(void *arg)
+{
+    struct weir_http_conn *conn = arg;
+    struct weir_http *http = conn->http;
+
+    http->match.handler(http, http->match.arg);
+    conn_finish_request(http);
+    conn_answer(conn);
+    conn->in_fiber = false;
+    if (conn->sending)
+        conn_await_sent(conn);
+    weir_http_conn_pump(conn);
+}
+
+static bool conn_spawn(struct weir_http_conn *conn)
+{
+    int error = weir_spawn_at(&conn->server->scope, conn_fiber, conn, "http request", WEIR_HERE);
+
+    if (error < 0)
+        return false;
+    conn->in_fiber = true;
+    weir_http_wait(conn, WEIR_HTTP_BUSY);
+    return true;
+}
+
+/* Has a whole head answered; false when a fiber has it now. */
+static bool conn_dispatch(struct weir_http *http)
+{
+    struct weir_http_conn *conn = http->conn;
+    char allow[WEIR_HTTP_ALLOW_MAX];
+    int status;
+
+    if (http->body_left > conn->server->config.body_max) {
+        weir_http_refuse(http, 413, "the body is too large");
+        return true;
+    }
+    status = weir_http_router_find(conn->server->router, weir_http_method(http),
+                                   weir_http_path(http), &http->match, allow, sizeof allow);
+    if (status != 0) {
+        weir_http_reply_unmatched(http, status, allow);
+    } else if (http->match.brief || conn->in_fiber) {
+        http->brief = http->match.brief;
+        http->match.handler(http, http->match.arg);
+    } else if (conn_spawn(conn)) {
+        return false;
+    } else {
+        weir_http_refuse(http, 503, "too many requests at once");
+        return true;
+    }
+    conn_finish_request(http);
+    return true;
+}
+
+/* One step through what has been received; false when a fiber has the connection now. */
+static bool conn_step(struct weir_http_conn *conn)
+{
+    struct weir_http *http = conn->http;
+
+    if (!http)
+        http = conn->http = weir_http_request_new(conn);
+    if (!http) {
+        conn->failed = true;
+        return true;
+    }
+    if (http->phase == WEIR_HTTP_SKIPPING) {
+        weir_http_body_skip(http);
+        return true;
+    }
+    switch (weir_http_request_parse(http)) {
+    case 0:
+        return true;
+    case 1:
+        return conn_dispatch(http);
+    default:
+        weir_http_refuse(http, http->parser.status, http->parser.error);
+        return true;
+    }
+}
+
+/* Answers what has been received, as far as the answers find room; false when a fiber goes on. */
+static bool conn_answer(struct weir_http_conn *conn)
+{
+    while (conn_has_input(conn) && !conn->closing && !conn->failed) {
+        if (conn->sending && !conn->in_fiber)
+            break;
+        if (conn->out && conn->out->len >= OUT_FULL)
+            break;
+        if (!conn_step(conn))
+            return false;
+    }
+    return true;
+}
+
+void weir_http_conn_pump(struct weir_http_conn *conn)
+{
+    conn_forget_later(conn);
+    for (unsigned ready = 0;; ready++) {
+        if (conn_over(conn))
+            return;
+        if (ready == READY_MAX)
+            break;
+        if (!conn->lingering && !conn_answer(conn))
+            return;
+        conn_send(conn);
+        if (conn->sending) {
+            /* The next request may come while the answer leaves; it will wait in rx.buf. */
+            if (conn->closing)
+                weir_http_wait(conn, WEIR_HTTP_BUSY);
+            else if (!conn->receiving && !conn->eof && !conn_has_input(conn))
+                conn_receive(conn);
+            return;
+        }
+        if (conn->failed)
+            continue;
+        if (conn->closing && !conn->lingering && !conn_linger(conn))
+            return;
+        if (conn->eof) {
+            conn_close(conn, false);
+            return;
+        }
+        if (conn_has_input(conn) && !conn->lingering)
+            continue; /* there is room for answers again */
+        if (conn->receiving || !conn_receive(conn))
+            return;
+    }
+    weir_http_later(conn);
+}
+
+/* --- from outside --- */
+
+int weir_http_conn_open(struct weir_http_server *server, struct weir_conn *socket)
+{
+    struct weir_http_conn *conn = weir_pool_get(&server->conns);
+
+    if (!conn)
+        return -ENOMEM;
+    memset(conn, 0, sizeof *conn);
+    conn->server = server;
+    conn->rx.conn = socket;
+    conn->wait = WEIR_HTTP_WAITS;
+    weir_list_init(&conn->link);
+    server->stats->conns++;
+    server->stats->conns_total++;
+    weir_http_wait(conn, WEIR_HTTP_BUSY);
+    weir_http_conn_pump(conn);
+    return 0;
+}
+
+void weir_http_conn_expire(struct weir_http_conn *conn, enum weir_http_wait wait)
+{
+    struct weir_http_server *server = conn->server;
+
+    if (wait == WEIR_HTTP_LINGER) {
+        conn_close(conn, false);
+        return;
+    }
+    if (wait == WEIR_HTTP_IDLE && conn->sending) {
+        weir_http_wait(conn, WEIR_HTTP_IDLE); /* the send has a deadline of its own */
+        return;
+    }
+    if (wait != WEIR_HTTP_IDLE || !server->draining)
+        server->stats->timeouts++;
+    if (conn->sending) {
+        weir_http_conn_cut(conn); /* it does not read what it asked for either */
+        return;
+    }
+    if (wait == WEIR_HTTP_HEAD)
+        weir_http_refuse(conn->http, 408, "the request took too long");
+    conn->closing = true;
+    weir_http_conn_pump(conn);
+}
+
+void weir_http_conn_cut(struct weir_http_conn *conn)
+{
+    if (conn->in_fiber)
+        conn->failed = true;
+    else if (!conn->closed)
+        conn_close(conn, true);
+}

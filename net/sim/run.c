@@ -1,0 +1,216 @@
+/* run.c - the pump of a simulation: which shard has the next turn, and what time it is.
+ *
+ * Among the shards that are awake the seed picks one, for one turn; each turn lets a moment pass.
+ * When all of them sleep the clock jumps to the first that is due.  Nothing else decides: no wall
+ * clock, no address, no thread, so one seed is one run.
+ *
+ * A turn that slept in its driver has returned here; until its time comes, or it is woken, the
+ * shard still counts as asleep. */
+#include <errno.h>
+#include <stdlib.h>
+#include "net/sim/net.h"
+#include "sched/call.h"
+
+enum { TURN_NS = 2000, CUT_TURNS = 10000000 };
+
+struct sim {
+    struct weir_sim_net net;
+    struct weir_shards shards;
+    struct weir_shard *shard; /* shards.count of them */
+    weir_time end;
+};
+
+void weir_sim_config_init(struct weir_sim_config *config)
+{
+    *config = (struct weir_sim_config){
+        .shards = 2,
+        .seed = 1,
+        .limit = WEIR_SEC(3600),
+        .fibers_max = 1024,
+        .delay_max = WEIR_MS(1),
+        .window = 65536,
+    };
+}
+
+uint64_t weir_random(uint64_t bound)
+{
+    struct weir_shard *shard = weir_shard_here("weir_random");
+
+    weir_assert(bound > 0);
+    return (uint64_t)(((unsigned __int128)weir_shard_random(shard) * bound) >> 64);
+}
+
+/* --- what the shards see of it --- */
+
+static struct weir_sim_driver *sim_driver_of(const struct weir_shard *shard)
+{
+    return weir_container_of(shard->driver, struct weir_sim_driver, driver);
+}
+
+static weir_time sim_clock(struct weir_shard *shard)
+{
+    return ((struct weir_sim_net *)shard->clock_arg)->now;
+}
+
+static void sim_wake(struct weir_shard *shard)
+{
+    sim_driver_of(shard)->woken = true;
+}
+
+/* --- the pump --- */
+
+static void sim_turn(struct sim *sim, struct weir_shard *shard)
+{
+    struct weir_sim_driver *driver = sim_driver_of(shard);
+
+    driver->sleeping = false;
+    atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
+    weir_shard_turn(shard);
+    atomic_store_explicit(&shard->asleep, driver->sleeping, memory_order_relaxed);
+    sim->net.now += (weir_time)weir_sim_random(&sim->net, TURN_NS + 1);
+}
+
+/* One of the shards whose time has come, or NULL and the time of the first. */
+static struct weir_shard *sim_pick(struct sim *sim, weir_time *first)
+{
+    struct weir_shard *pick = NULL;
+    uint64_t seen = 0;
+
+    *first = WEIR_NEVER;
+    for (unsigned i = 0; i < sim->shards.count; i++) {
+        weir_time next = weir_sim_driver_next(sim_driver_of(&sim->shard[i]));
+
+        if (next < *first)
+            *first = next;
+        if (next <= sim->net.now && weir_sim_random(&sim->net, ++seen) == 0)
+            pick = &sim->shard[i];
+    }
+    return pick;
+}
+
+/* One turn of one shard.  -EDEADLK: none is due, ever; -ETIME: none before the end. */
+static int sim_step(struct sim *sim)
+{
+    weir_time first;
+    struct weir_shard *pick = sim_pick(sim, &first);
+
+    if (first == WEIR_NEVER)
+        return -EDEADLK;
+    if ((pick != NULL ? sim->net.now : first) > sim->end)
+        return -ETIME;
+    if (pick != NULL)
+        sim_turn(sim, pick);
+    else
+        sim->net.now = first;
+    return 0;
+}
+
+/* Ends what is left by cancelling it. */
+static void sim_cut(struct sim *sim)
+{
+    sim->end = WEIR_NEVER;
+    weir_shards_stop(&sim->shards, WEIR_CUTTING);
+    for (unsigned turns = 0; !weir_shards_over(&sim->shards); turns++)
+        if (turns == CUT_TURNS || sim_step(sim) < 0)
+            weir_panic("seed %llu: fibers are left that do not end when they are cancelled",
+                       (unsigned long long)sim->net.config.seed);
+}
+
+static int sim_failed(struct sim *sim, int error)
+{
+    weir_log("simulation with seed %llu: %s after %.6f s", (unsigned long long)sim->net.config.seed,
+             error == -EDEADLK ? "all fibers wait for what cannot come" : "not over",
+             (double)(sim->net.now - WEIR_SEC(1)) / 1e9);
+    for (unsigned i = 0; i < sim->shards.count; i++) {
+        sim->shard[i].now = sim->net.now;
+        weir_shard_dump(&sim->shard[i]);
+    }
+    sim_cut(sim);
+    return error;
+}
+
+static int sim_pump(struct sim *sim)
+{
+    int error = 0;
+
+    while (error == 0 && !weir_shards_over(&sim->shards))
+        error = sim_step(sim);
+    return error < 0 ? sim_failed(sim, error) : 0;
+}
+
+/* --- making and ending --- */
+
+static int sim_shard_open(struct sim *sim, unsigned id, const struct weir_config *config)
+{
+    struct weir_shard *shard = &sim->shard[id];
+    int error = weir_shard_init(shard, id, &sim->shards, config);
+
+    if (error < 0)
+        return error;
+    sim->shards.shard[id] = shard;
+    shard->clock = sim_clock;
+    shard->clock_arg = &sim->net;
+    shard->quantum = 0; /* cycles are not deterministic */
+    return weir_sim_net_open(&shard->driver, shard, &sim->net);
+}
+
+static int sim_start(struct sim *sim, void (*shard_main)(void *arg), void *arg)
+{
+    int error = 0;
+
+    for (unsigned i = 0; error == 0 && i < sim->shards.count; i++)
+        error = weir_shard_start(&sim->shard[i], shard_main, arg);
+    if (error == 0)
+        return sim_pump(sim);
+    sim_cut(sim);
+    return error;
+}
+
+static int sim_open_and_run(struct sim *sim, const struct weir_config *config,
+                            void (*shard_main)(void *arg), void *arg)
+{
+    unsigned opened = 0;
+    int error = 0;
+
+    while (error == 0 && opened < sim->shards.count)
+        error = sim_shard_open(sim, opened++, config);
+    if (error == 0)
+        error = sim_start(sim, shard_main, arg);
+    while (opened > 0)
+        weir_shard_free(&sim->shard[--opened]);
+    return error;
+}
+
+static void sim_shard_config(struct weir_config *config, const struct weir_sim_config *sim)
+{
+    weir_config_init(config);
+    config->fibers_max = sim->fibers_max;
+    config->seed = sim->seed != 0 ? sim->seed : UINT64_MAX; /* 0 would be taken from the kernel */
+    config->idle_spin = sim->seed % 2 != 0 ? WEIR_US(20) : 0;
+}
+
+int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *arg), void *arg)
+{
+    struct weir_config shard_config;
+    struct sim sim;
+    int error;
+
+    if (weir_shard_current != NULL)
+        weir_panic("weir_sim_run: a shard runs on this thread; call it from outside, such as main");
+    if (config->shards == 0 || config->shards > WEIR_SHARDS_MAX || config->window == 0 ||
+        config->delay_max < 0 || config->limit < 0)
+        return -EINVAL;
+    sim_shard_config(&shard_config, config);
+    weir_sim_net_init(&sim.net, config);
+    if (__builtin_add_overflow(sim.net.now, config->limit, &sim.end))
+        sim.end = WEIR_NEVER;
+    error = weir_shards_init(&sim.shards, config->shards, &shard_config);
+    if (error < 0)
+        return error;
+    sim.shards.wake = sim_wake;
+    sim.shard = aligned_alloc(_Alignof(struct weir_shard), config->shards * sizeof *sim.shard);
+    error = sim.shard != NULL ? sim_open_and_run(&sim, &shard_config, shard_main, arg) : -ENOMEM;
+    free(sim.shard);
+    weir_shards_free(&sim.shards);
+    return error;
+}

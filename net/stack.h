@@ -1,0 +1,90 @@
+/* stack.h - seam 1: what a socket stack gives to net.h.
+ *
+ * net/socket.c is the public face: it checks owner and state, fills the weir_io, and calls the
+ * stack of the running shard through these functions.  A stack is a driver of the shard as well
+ * (sched/shard.h) or sits beside one.  io_uring and epoll share net/kernel/socket.c; the native stack
+ * and the simulation bring their own.
+ *
+ * The rules for all: a started operation completes by weir_future_set(&io->future, ...) exactly
+ * once, at once or in a later turn; the future's `cancel` is set by the stack; after conn_close or
+ * listener_close every pending operation still completes (-ECANCELED, accepts -ESHUTDOWN). */
+#ifndef WEIR_NET_STACK_H
+#define WEIR_NET_STACK_H
+
+#include <weir/net.h>
+#include <weir/runtime.h>
+#include "core/list.h"
+#include "sched/shard.h"
+
+struct weir_stack;
+
+/* The head of every connection; the stack's own fields follow it in a bigger struct. */
+struct weir_conn {
+    struct weir_stack *stack;
+    struct weir_io *rx, *tx; /* under way, or NULL: one receive, one send */
+};
+
+struct weir_listener {
+    struct weir_stack *stack;
+};
+
+struct weir_stack_ops {
+    const char *name;
+
+    int (*listen)(struct weir_stack *stack, struct weir_listener **listener,
+                  const struct weir_addr *addr, const char *text,
+                  const struct weir_listen_config *config);
+    void (*listener_addr)(const struct weir_listener *listener, struct weir_addr *addr);
+    void (*listener_close)(struct weir_listener *listener);
+
+    /* io->listener is set; completes with 0 and io->conn. */
+    void (*accept)(struct weir_io *io);
+
+    /* Completes with 0 and io->conn. */
+    void (*connect)(struct weir_stack *stack, struct weir_io *io, const struct weir_addr *addr);
+
+    /* io->conn is set and io is its rx.  Into io->data/len, or io->data NULL: a buffer into
+     * io->buf.  The stack clears conn->rx before it completes the future. */
+    void (*recv)(struct weir_io *io);
+
+    /* io->conn is set and io is its tx: all of io->iov[0 .. len), counting in io->moved.  The
+     * stack clears conn->tx before it completes the future. */
+    void (*send)(struct weir_io *io);
+
+    int (*shutdown)(struct weir_conn *conn);
+    void (*close)(struct weir_conn *conn, bool reset);
+    int (*local_addr)(const struct weir_conn *conn, struct weir_addr *addr);
+    int (*peer_addr)(const struct weir_conn *conn, struct weir_addr *addr);
+    int (*nodelay)(struct weir_conn *conn, bool on);
+
+    struct weir_buf *(*buf_alloc)(struct weir_stack *stack, size_t size);
+};
+
+struct weir_stack {
+    const struct weir_stack_ops *ops;
+    struct weir_shard *shard;
+};
+
+/* The stack of a shard: shard->net. */
+static inline struct weir_stack *weir_stack_of(const struct weir_shard *shard)
+{
+    return shard->net;
+}
+
+/* --- the stacks; each opens as the driver of its shard and sets shard->net --- */
+
+/* net/kernel/uring.c.  -EPERM, -ENOSYS, -ENOMEM when io_uring cannot be had, with the reason in
+ * `why`: one clause for "using epoll: <why>". */
+int weir_uring_open(struct weir_driver **driver, struct weir_shard *shard,
+                    const struct weir_config *config, char *why, size_t why_size);
+
+/* net/kernel/epoll.c */
+int weir_epoll_open(struct weir_driver **driver, struct weir_shard *shard,
+                    const struct weir_config *config, char *why, size_t why_size);
+
+/* net/sim/: in memory, on the simulation's clock and seed. */
+struct weir_sim_net;
+int weir_sim_net_open(struct weir_driver **driver, struct weir_shard *shard,
+                      struct weir_sim_net *net);
+
+#endif
