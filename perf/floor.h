@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 enum {
-    FLOOR_RESPONSE = 129, /* bytes; as many as weir-http sends for /plaintext */
-    FLOOR_RX_MAX = 16384, /* bytes received at a time, at most */
+    FLOOR_RESPONSE = 129,               /* bytes; as many as weir-http sends for /plaintext */
+    FLOOR_RX_MAX = 16384,               /* bytes received at a time, at most */
     FLOOR_BATCH = FLOOR_RX_MAX / 4 + 1, /* answers to one receive, at most */
-    FLOOR_CONNS = 65536,  /* descriptors */
+    FLOOR_CONNS = 65536,                /* descriptors */
 };
 
 /* FLOOR_BATCH answers, back to back. */

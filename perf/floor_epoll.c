@@ -1,5 +1,5 @@
-/* floor_epoll.c - the barest epoll loop that answers a fixed response: level-triggered, one read and
- * one write per wake-up of a connection, nothing parsed.
+/* floor_epoll.c - the barest epoll loop that answers a fixed response: level-triggered, one read
+ * and one write per wake-up of a connection, nothing parsed.
  *
  * A yardstick, not a server: a peer that does not read its answers is cut off. */
 #include "perf/floor.h"

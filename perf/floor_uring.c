@@ -34,7 +34,8 @@ static long registered = 1, spin_us = 0, wait_nr = 1, min_wait = 0, bufs = 1024,
 static long taskrun = 2, waitall = 1;
 
 static const struct floor_option options[] = {
-    { "recv", "0 multishot, 1 single with buffer select, 2 single into its own buffer, 3 poll", &recv_mode, 0, 3 },
+    { "recv", "0 multishot, 1 single with buffer select, 2 single into its own buffer, 3 poll",
+      &recv_mode, 0, 3 },
     { "poll-first", "arm receives without trying them first", &poll_first, 0, 1 },
     { "direct-send", "send(2) instead of a queued send", &direct_send, 0, 1 },
     { "skip", "no completion for sends that succeed", &skip_cqe, 0, 1 },

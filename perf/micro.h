@@ -11,16 +11,16 @@
 
 /* One repetition. */
 struct micro_run {
-    uint64_t n;   /* in: how many times */
-    uint64_t ns;  /* out */
+    uint64_t n;  /* in: how many times */
+    uint64_t ns; /* out */
 };
 
 struct micro {
     const char *name;
     const char *what;
     void (*run)(struct micro_run *run);
-    uint64_t n;          /* times per repetition, unless told otherwise */
-    unsigned shards;     /* 0: on a plain thread; else in the main fiber of shard 0 of so many */
+    uint64_t n;      /* times per repetition, unless told otherwise */
+    unsigned shards; /* 0: on a plain thread; else in the main fiber of shard 0 of so many */
     enum weir_poll poll;
     weir_time idle_spin;
     const char *ratio_to; /* a measurement beside which this one is put, or NULL */

@@ -7,7 +7,7 @@
 #include "perf/micro.h"
 #include "sched/switch.h"
 
-enum { POP_STEP_TICKS = 16, POP_PER_STEP = 64, CONTEXT_STACK = 64 * 1024 };
+enum { POP_STEP_TICKS = 16, CONTEXT_STACK = 64 * 1024 };
 
 static void core_spsc(struct micro_run *run)
 {
@@ -35,8 +35,10 @@ static void core_wheel_pop(struct micro_run *run)
     weir_time now = 0;
 
     weir_wheel_init(&wheel, now);
-    for (size_t i = 0; i < WEIR_COUNT(pop_alarms); i++)
+    for (size_t i = 0; i < WEIR_COUNT(pop_alarms); i++) {
+        pop_alarms[i] = (struct weir_alarm){ .fire = NULL };
         weir_wheel_add(&wheel, &pop_alarms[i], (weir_time)(micro_random(&seed) % WEIR_MS(200)));
+    }
     micro_begin(run);
     while (popped < run->n) {
         struct weir_alarm *alarm;
@@ -81,11 +83,17 @@ static void core_context(struct micro_run *run)
 }
 
 const struct micro weir_micro_core[] = {
-    { .name = "spsc", .what = "one pointer through a ring, same thread", .run = core_spsc,
+    { .name = "spsc",
+      .what = "one pointer through a ring, same thread",
+      .run = core_spsc,
       .n = 1000000 },
-    { .name = "context-switch", .what = "to another stack, one way", .run = core_context,
+    { .name = "context-switch",
+      .what = "to another stack, one way",
+      .run = core_context,
       .n = 1000000 },
-    { .name = "wheel-pop", .what = "a due timer out of the wheel, and set again",
-      .run = core_wheel_pop, .n = 500000 },
+    { .name = "wheel-pop",
+      .what = "a due timer out of the wheel, and set again",
+      .run = core_wheel_pop,
+      .n = 500000 },
 };
 const size_t weir_micro_core_count = WEIR_COUNT(weir_micro_core);

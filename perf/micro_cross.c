@@ -138,13 +138,17 @@ static void cross_pipelined(struct micro_run *run)
     micro_end(run);
 }
 
-#define CROSS(name_, what_, run_, n_, poll_, spin_, ratio_)                                        \
-    { .name = name_, .what = what_, .run = run_, .n = n_, .shards = 2, .poll = poll_,              \
-      .idle_spin = spin_, .ratio_to = ratio_ }
+#define CROSS(name_, what_, run_, n_, poll_, spin_, ratio_)                             \
+    {                                                                                   \
+        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 2, .poll = poll_, \
+        .idle_spin = spin_, .ratio_to = ratio_                                          \
+    }
 
 const struct micro weir_micro_cross[] = {
-    { .name = "two-rings", .what = "round trip over two bare rings, both ends busy",
-      .run = cross_bare, .n = 200000 },
+    { .name = "two-rings",
+      .what = "round trip over two bare rings, both ends busy",
+      .run = cross_bare,
+      .n = 200000 },
     CROSS("call-busy", "brief call and back, shards poll busily", cross_brief, 100000,
           WEIR_POLL_BUSY, 0, "two-rings"),
     CROSS("call-adaptive", "the same, shards spin 50 us before they sleep", cross_brief, 100000,

@@ -8,7 +8,7 @@
 #include "core/base.h"
 #include "perf/micro.h"
 
-enum { BATCH = 64, MILLION = 1000000 };
+enum { BATCH = 64, MILLION = 1000000, BREATH = 10000 };
 
 static void sched_await_ready(struct micro_run *run)
 {
@@ -185,14 +185,19 @@ static struct weir_alarm *timers_arm(uint64_t *seed)
     for (size_t i = 0; i < MILLION; i++) {
         weir_alarm_init(&alarms[i], timer_never);
         weir_alarm_set(&alarms[i], timer_when(seed));
+        if (i % BREATH == 0)
+            weir_yield();
     }
     return alarms;
 }
 
 static void timers_clear(struct weir_alarm *alarms)
 {
-    for (size_t i = 0; i < MILLION; i++)
+    for (size_t i = 0; i < MILLION; i++) {
         weir_alarm_clear(&alarms[i]);
+        if (i % BREATH == 0)
+            weir_yield();
+    }
     free(alarms);
 }
 
@@ -229,8 +234,10 @@ static void sched_timer_rearm(struct micro_run *run)
     timers_clear(alarms);
 }
 
-#define SCHED(name_, what_, run_, n_)                                                              \
-    { .name = name_, .what = what_, .run = run_, .n = n_, .shards = 1, .poll = WEIR_POLL_BUSY }
+#define SCHED(name_, what_, run_, n_)                                                           \
+    {                                                                                           \
+        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 1, .poll = WEIR_POLL_BUSY \
+    }
 
 const struct micro weir_micro_sched[] = {
     SCHED("await-ready", "await a future that is done", sched_await_ready, 1000000),

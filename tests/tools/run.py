@@ -33,6 +33,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 ENVIRONMENT = {
     "CMOCKA_MESSAGE_OUTPUT": "TAP",
     "MALLOC_PERTURB_": "165",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=0",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",

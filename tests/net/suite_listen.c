@@ -1,0 +1,543 @@
+/* suite_listen.c - the stack suite: listening, accepting, connecting, and addresses. */
+#include <unistd.h>
+#include "tests/net/stack_suite.h"
+
+/* --- accept: deadlines lose nobody --- */
+
+static void accept_after_a_deadline(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_conn *conn;
+    struct pair pair;
+
+    (void)arg;
+    listen_somewhere(&listener, text, NULL);
+    check_int(weir_accept(listener, &conn, weir_after(WEIR_MS(1))), -ETIMEDOUT);
+    check_int(weir_accept(listener, &conn, 0), -ETIMEDOUT);
+    check_int(weir_connect(&pair.a, text, SOON), 0);
+    check_int(weir_accept(listener, &pair.b, SOON), 0); /* it came between two accepts */
+    stream_send(pair.a, 10, 0, 0);
+    stream_recv(pair.b, 10, 0, 0);
+    pair_close(&pair);
+    weir_listener_close(listener);
+}
+
+enum { CLIENTS = 40 };
+
+static void connects(void *arg)
+{
+    struct weir_conn *conn;
+
+    for (int i = 0; i < CLIENTS / 4; i++) {
+        check_int(weir_sleep(random_in(0, WEIR_US(500))), 0);
+        check_int(weir_connect(&conn, arg, SOON), 0);
+        expect_eof(conn);
+        weir_close(conn);
+    }
+}
+
+static void accept_deadlines_lose_nobody(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_scope scope;
+    struct weir_conn *conn;
+    int accepted = 0;
+
+    (void)arg;
+    weir_scope_init(&scope);
+    listen_somewhere(&listener, text, NULL);
+    for (int i = 0; i < 4; i++)
+        check_int(weir_spawn(&scope, connects, text), 0);
+    while (accepted < CLIENTS) {
+        int error = weir_accept(listener, &conn, weir_after(random_in(0, WEIR_US(300))));
+
+        check(error == 0 || error == -ETIMEDOUT);
+        if (error == 0) {
+            weir_close(conn);
+            accepted++;
+        }
+    }
+    check_int(weir_scope_join(&scope, SOON), 0);
+    check_int(weir_accept(listener, &conn, weir_after(WEIR_MS(1))), -ETIMEDOUT);
+    weir_listener_close(listener);
+}
+
+static void several_accepts_wait(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_io accepting[3];
+    struct weir_conn *conn[3];
+
+    (void)arg;
+    listen_somewhere(&listener, text, NULL);
+    for (int i = 0; i < 3; i++)
+        weir_accept_start(&accepting[i], listener);
+    for (int i = 0; i < 3; i++)
+        check_int(weir_connect(&conn[i], text, SOON), 0);
+    for (int i = 0; i < 3; i++) {
+        check_int(weir_await(&accepting[i].future, SOON), 0);
+        weir_close(accepting[i].conn);
+        weir_close(conn[i]);
+    }
+    weir_listener_close(listener);
+}
+
+/* --- closing a listener --- */
+
+static void closing_a_listener(void *arg)
+{
+    char text[WEIR_ADDR_TEXT], byte;
+    struct weir_listener *listener;
+    struct weir_io accepting[2];
+    struct weir_conn *conn;
+
+    (void)arg;
+    listen_somewhere(&listener, text, NULL);
+    weir_accept_start(&accepting[0], listener);
+    weir_accept_start(&accepting[1], listener);
+    weir_listener_close(listener);
+    check_int(weir_await(&accepting[0].future, SOON), -ESHUTDOWN);
+    check_int(weir_await(&accepting[1].future, SOON), -ESHUTDOWN);
+
+    /* Who has connected and was never accepted learns that nobody is there. */
+    listen_somewhere(&listener, text, NULL);
+    check_int(weir_connect(&conn, text, SOON), 0);
+    weir_listener_close(listener);
+    check(weir_recv(conn, &byte, 1, SOON) <= 0);
+    weir_close(conn);
+}
+
+static void listening_again(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener, *second;
+    struct pair pair;
+
+    (void)arg;
+    listen_somewhere(&listener, text, NULL);
+    check_int(weir_listen(&second, "127.0.0.1:0", NULL), -EADDRINUSE); /* this shard has it */
+    pair_connect(&pair, listener);
+    weir_listener_close(listener);
+    stream_send(pair.a, 10, 0, 0); /* connections outlive their listener */
+    stream_recv(pair.b, 10, 0, 0);
+    pair_close(&pair);
+    for (int i = 0; i < 5; i++) {
+        check_int(weir_listen(&listener, text, NULL), 0);
+        pair_connect(&pair, listener);
+        pair_close(&pair);
+        weir_listener_close(listener);
+    }
+}
+
+/* --- connecting --- */
+
+static void connect_refused(void *arg)
+{
+    struct weir_conn *conn;
+    char text[WEIR_ADDR_TEXT];
+
+    (void)arg;
+    check_int(weir_connect(&conn, "127.0.0.1:1", SOON), -ECONNREFUSED);
+    check_int(weir_connect(&conn, "[::1]:1", SOON), -ECONNREFUSED);
+    snprintf(text, sizeof text, "unix:@weir-nobody-%d", (int)getpid());
+    check_int(weir_connect(&conn, text, SOON), -ECONNREFUSED);
+    check_int(weir_connect(&conn, "no address", SOON), -EINVAL);
+    check_int(weir_connect(&conn, "127.0.0.1:99999", SOON), -EINVAL);
+}
+
+static void bad_listen_addresses(void *arg)
+{
+    static const char *const bad[] = { "",        "127.0.0.1",    "127.0.0.1:", "1.2.3:80",
+                                       "[::1:80", "localhost:80", "unix:",      "127.0.0.1:65536" };
+    struct weir_listener *listener;
+
+    (void)arg;
+    for (size_t i = 0; i < WEIR_COUNT(bad); i++)
+        check_int(weir_listen(&listener, bad[i], NULL), -EINVAL);
+}
+
+/* The queue of a listener that nobody accepts from is bounded; who finds it full waits, and may
+ * give up; and all that is over once somebody accepts. */
+enum { QUEUE = 2, CROWD = 24 };
+
+static void connect_cancelled(void *arg)
+{
+    struct weir_conn *conn;
+
+    check_int(weir_connect(&conn, arg, WEIR_NEVER), -ECANCELED);
+}
+
+static int crowd_in(const char *text, struct weir_conn **conn)
+{
+    int in = 0;
+
+    for (int i = 0; i < CROWD; i++) {
+        int error = weir_connect(&conn[in], text, weir_after(WEIR_MS(20)));
+
+        check(error == 0 || error == -ETIMEDOUT);
+        in += error == 0;
+    }
+    return in;
+}
+
+static void the_accept_queue_is_bounded(void *arg)
+{
+    struct weir_listen_config config;
+    char text[WEIR_ADDR_TEXT];
+    struct weir_conn *conn[CROWD], *accepted;
+    struct weir_listener *listener;
+    struct weir_scope scope;
+    int in;
+
+    (void)arg;
+    weir_listen_config_init(&config);
+    config.backlog = QUEUE;
+    config.accepted_max = QUEUE;
+    listen_somewhere(&listener, text, &config);
+    in = crowd_in(text, conn);
+    check(in >= QUEUE && in <= 4 * QUEUE + 2); /* a kernel may have its own idea of a bound */
+    weir_scope_init(&scope);
+    check_int(weir_spawn(&scope, connect_cancelled, text), 0);
+    check_int(weir_scope_join(&scope, weir_after(WEIR_MS(5))), -ETIMEDOUT);
+    for (int i = 0; i < in; i++) {
+        check_int(weir_accept(listener, &accepted, SOON), 0);
+        weir_close(accepted);
+        weir_close(conn[i]);
+    }
+    /* Whoever gave up may still be found in the queue, and is at its end. */
+    while (weir_accept(listener, &accepted, weir_after(WEIR_MS(5))) == 0) {
+        char byte;
+
+        check(weir_recv(accepted, &byte, 1, SOON) <= 0);
+        weir_close(accepted);
+    }
+    check_int(weir_connect(&conn[0], text, SOON), 0);
+    check_int(weir_accept(listener, &accepted, SOON), 0);
+    weir_close(accepted);
+    weir_close(conn[0]);
+    weir_listener_close(listener);
+}
+
+/* --- addresses --- */
+
+static const char *addr_text(int (*of)(const struct weir_conn *, struct weir_addr *),
+                             const struct weir_conn *conn, char *text)
+{
+    struct weir_addr addr;
+
+    check_int(of(conn, &addr), 0);
+    return weir_addr_format(&addr, text, WEIR_ADDR_TEXT);
+}
+
+static void check_same(const char *a, const char *b)
+{
+    if (strcmp(a, b) != 0)
+        weir_panic("\"%s\" is not \"%s\"", a, b);
+}
+
+static void check_addresses(const char *address)
+{
+    char at[WEIR_ADDR_TEXT], a[WEIR_ADDR_TEXT], b[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_addr addr;
+    struct pair pair;
+
+    check_int(weir_listen(&listener, address, NULL), 0);
+    weir_listener_addr(listener, &addr);
+    weir_addr_format(&addr, at, sizeof at);
+    pair_connect(&pair, listener);
+    check_same(addr_text(weir_peer_addr, pair.a, a), at);
+    check_same(addr_text(weir_local_addr, pair.b, b), at);
+    check_same(addr_text(weir_local_addr, pair.a, a), addr_text(weir_peer_addr, pair.b, b));
+    check_int(weir_nodelay(pair.a, false), addr.sa.sa_family == AF_UNIX ? -EOPNOTSUPP : 0);
+    check_int(weir_nodelay(pair.a, true), addr.sa.sa_family == AF_UNIX ? -EOPNOTSUPP : 0);
+    stream_send(pair.a, 5000, 0, 0);
+    stream_recv(pair.b, 5000, 0, 0);
+    weir_close(pair.a);
+    expect_eof(pair.b);
+    weir_close(pair.b);
+    weir_listener_close(listener);
+}
+
+static void all_kinds_of_addresses(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+
+    (void)arg;
+    check_addresses("127.0.0.1:0");
+    check_addresses("[::1]:0");
+    snprintf(text, sizeof text, "unix:/tmp/weir-suite-%d.sock", (int)getpid());
+    check_addresses(text);
+    check_int(access(text + 5, F_OK), -1); /* the path went with the listener */
+    check_addresses(text);
+    snprintf(text, sizeof text, "unix:@weir-suite-%d", (int)getpid());
+    check_addresses(text);
+}
+
+static void wildcards(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_addr addr;
+    struct pair pair;
+
+    (void)arg;
+    check_int(weir_listen(&listener, "*:0", NULL), 0);
+    weir_listener_addr(listener, &addr);
+    snprintf(text, sizeof text, "127.0.0.1:%u", ntohs(addr.in.sin_port));
+    check_int(weir_connect(&pair.a, text, SOON), 0);
+    check_int(weir_accept(listener, &pair.b, SOON), 0);
+    check_same(addr_text(weir_local_addr, pair.b, (char[WEIR_ADDR_TEXT]){ 0 }), text);
+    pair_close(&pair);
+    snprintf(text, sizeof text, "[::1]:%u", ntohs(addr.in.sin_port));
+    check_int(weir_connect(&pair.a, text, SOON), -ECONNREFUSED);
+    weir_listener_close(listener);
+}
+
+/* --- many --- */
+
+enum { MANY = 1000 };
+
+struct many {
+    char text[WEIR_ADDR_TEXT];
+    struct weir_sem connected; /* one unit each */
+};
+
+static void many_client(void *arg)
+{
+    struct many *many = arg;
+    struct weir_conn *conn;
+
+    check_int(weir_connect(&conn, many->text, SOON), 0);
+    weir_sem_post(&many->connected, 1);
+    check_int(weir_sem_wait(&many->connected, MANY, SOON), 0); /* until all are there */
+    weir_sem_post(&many->connected, MANY);
+    stream_send(conn, 100, 0, 7);
+    stream_recv(conn, 100, 0, 7);
+    weir_close(conn);
+}
+
+static void many_serve(void *arg)
+{
+    stream_recv(arg, 100, 0, 7);
+    stream_send(arg, 100, 0, 7);
+    expect_eof(arg);
+    weir_close(arg);
+}
+
+static void many_connections(void *arg)
+{
+    struct many *many = calloc(1, sizeof *many);
+    struct weir_listener *listener;
+    struct weir_scope scope;
+    struct weir_conn *conn;
+
+    (void)arg;
+    check(many != NULL);
+    weir_sem_init(&many->connected, 0);
+    weir_scope_init(&scope);
+    listen_somewhere(&listener, many->text, NULL);
+    for (int i = 0; i < MANY; i++)
+        check_int(weir_spawn(&scope, many_client, many), 0);
+    for (int i = 0; i < MANY; i++) {
+        check_int(weir_accept(listener, &conn, SOON), 0);
+        check_int(weir_spawn(&scope, many_serve, conn), 0);
+    }
+    check_int(weir_scope_join(&scope, SOON), 0);
+    weir_listener_close(listener);
+    free(many);
+}
+
+/* --- several shards --- */
+
+static struct weir_addr port_of[2];
+static struct weir_listener *listener_of_shard[2];
+static _Atomic int ready_shards;
+
+/* Each shard gets here before any leaves.  A future of the loop would need a call; this is a test.
+ */
+static void meet(int shards)
+{
+    int round = atomic_fetch_add(&ready_shards, 1) / shards;
+
+    while (atomic_load(&ready_shards) < (round + 1) * shards)
+        check_int(weir_sleep(WEIR_US(50)), 0);
+}
+
+static void port_zero_is_shared(void *arg)
+{
+    struct weir_listener *listener;
+
+    (void)arg;
+    meet(2);
+    check_int(weir_listen(&listener, "127.0.0.1:0", NULL), 0);
+    weir_listener_addr(listener, &port_of[weir_shard_id()]);
+    meet(2);
+    check(port_of[0].in.sin_port == port_of[1].in.sin_port);
+    check(port_of[0].in.sin_port != 0);
+    meet(2);
+    weir_listener_close(listener);
+}
+
+enum { SPREAD = 100 };
+
+static _Atomic int spread_accepted[2], spread_left;
+
+static void spread_client(void *arg)
+{
+    struct weir_conn *conn;
+
+    check_int(weir_connect(&conn, arg, SOON), 0);
+    stream_recv(conn, 10, 0, 0);
+    expect_eof(conn);
+    weir_close(conn);
+    if (atomic_fetch_sub(&spread_left, 1) == 1)
+        weir_stop(); /* the last one */
+}
+
+/* Both shards serve one address, and both connect to it. */
+static void connections_spread_over_shards(void *arg)
+{
+    unsigned me = weir_shard_id();
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener;
+    struct weir_scope scope;
+    struct weir_addr addr;
+    struct weir_conn *conn;
+    int error;
+
+    (void)arg;
+    weir_scope_init(&scope);
+    atomic_store(&spread_accepted[me], 0);
+    atomic_store(&spread_left, 2 * SPREAD);
+    check_int(weir_listen(&listener, "127.0.0.1:0", NULL), 0);
+    weir_listener_addr(listener, &addr);
+    weir_addr_format(&addr, text, sizeof text);
+    meet(2);
+    for (int i = 0; i < SPREAD; i++)
+        check_int(weir_spawn(&scope, spread_client, text), 0);
+    while ((error = weir_accept(listener, &conn, SOON)) == 0) {
+        atomic_fetch_add(&spread_accepted[me], 1);
+        stream_send(conn, 10, 0, 0);
+        weir_close(conn);
+    }
+    check_int(error, -ESHUTDOWN);
+    check_int(weir_scope_join(&scope, SOON), 0);
+    meet(2);
+    check_int(spread_accepted[0] + spread_accepted[1], 2 * SPREAD);
+    check(spread_accepted[0] > SPREAD / 4 && spread_accepted[1] > SPREAD / 4);
+    weir_listener_close(listener);
+}
+
+/* --- stopping --- */
+
+static void stops(void *arg)
+{
+    (void)arg;
+    weir_stop();
+}
+
+static void stop_ends_accepts(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_listener *listener, *late;
+    struct weir_scope scope;
+    struct weir_conn *conn;
+
+    (void)arg;
+    weir_scope_init(&scope);
+    listen_somewhere(&listener, text, NULL);
+    check_int(weir_spawn(&scope, stops, NULL), 0);
+    check_int(weir_accept(listener, &conn, SOON), -ESHUTDOWN);
+    check(weir_stopping());
+    check_int(weir_accept(listener, &conn, SOON), -ESHUTDOWN);
+    check_int(weir_scope_join(&scope, SOON), 0);
+    weir_listener_close(listener);
+    if (weir_listen(&late, "127.0.0.1:0", NULL) == 0) {
+        check_int(weir_accept(late, &conn, SOON), -ESHUTDOWN);
+        weir_listener_close(late);
+    }
+}
+
+enum { ARRIVED = 10 };
+
+static void stop_hands_out_all_that_arrived(void *arg)
+{
+    char text[WEIR_ADDR_TEXT];
+    struct weir_conn *client[ARRIVED], *conn;
+    struct weir_listener *listener;
+    int error, served = 0;
+
+    (void)arg;
+    listen_somewhere(&listener, text, NULL);
+    for (int i = 0; i < ARRIVED; i++)
+        check_int(weir_connect(&client[i], text, SOON), 0);
+    weir_stop();
+    while ((error = weir_accept(listener, &conn, SOON)) == 0) {
+        stream_send(conn, 10, 0, 0);
+        weir_close(conn);
+        served++;
+    }
+    check_int(error, -ESHUTDOWN);
+    check_int(served, ARRIVED);
+    for (int i = 0; i < ARRIVED; i++) {
+        stream_recv(client[i], 10, 0, 0);
+        expect_eof(client[i]);
+        weir_close(client[i]);
+    }
+    weir_listener_close(listener);
+}
+
+/* --- the wrong shard --- */
+
+static void use_on_the_wrong_shard(void *arg)
+{
+    unsigned me = weir_shard_id();
+    char text[WEIR_ADDR_TEXT];
+    struct weir_conn *conn;
+
+    (void)arg;
+    if (me == 0)
+        listen_somewhere(&listener_of_shard[0], text, NULL);
+    meet(2);
+    if (me == 1)
+        weir_accept(listener_of_shard[0], &conn, SOON);
+    meet(2); /* not reached */
+}
+
+static void run_on_the_wrong_shard(void *arg)
+{
+    const struct suite_need need = { .shards = 2 };
+
+    (void)arg;
+    atomic_store(&ready_shards, 0);
+    stack_under_test.run(&need, 1, use_on_the_wrong_shard, NULL);
+}
+
+static void the_wrong_shard_is_told(void **state)
+{
+    (void)state;
+    assert_panics(run_on_the_wrong_shard, NULL,
+                  "weir_accept: this object belongs to shard 0 and was used on shard 1");
+}
+
+static const struct suite_case suite_listen[] = {
+    { "accept_after_a_deadline", accept_after_a_deadline, { 0 } },
+    { "accept_deadlines_lose_nobody", accept_deadlines_lose_nobody, { 0 } },
+    { "several_accepts_wait", several_accepts_wait, { 0 } },
+    { "closing_a_listener", closing_a_listener, { 0 } },
+    { "listening_again", listening_again, { 0 } },
+    { "connect_refused", connect_refused, { 0 } },
+    { "bad_listen_addresses", bad_listen_addresses, { .seeds = 1 } },
+    { "the_accept_queue_is_bounded", the_accept_queue_is_bounded, { 0 } },
+    { "all_kinds_of_addresses", all_kinds_of_addresses, { 0 } },
+    { "wildcards", wildcards, { 0 } },
+    { "many_connections", many_connections, { .seeds = 1 } },
+    { "port_zero_is_shared", port_zero_is_shared, { .shards = 2 } },
+    { "connections_spread_over_shards", connections_spread_over_shards, { .shards = 2 } },
+    { "stop_ends_accepts", stop_ends_accepts, { 0 } },
+    { "stop_hands_out_all_that_arrived", stop_hands_out_all_that_arrived, { 0 } },
+};
