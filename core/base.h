@@ -7,7 +7,8 @@
 
 #define weir_likely(x) __builtin_expect(!!(x), 1)
 #define weir_unlikely(x) __builtin_expect(!!(x), 0)
-#define weir_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define weir_container_of(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define WEIR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Ends the program with one line on stderr: what was wrong and what to do instead. */
@@ -17,7 +18,7 @@ _Noreturn void weir_panic(const char *format, ...) WEIR_PRINTF(1, 2);
 extern void (*weir_panic_context)(char *text, size_t size);
 
 /* States what only a bug of weir itself can break; stays on in release. */
-#define weir_assert(expr)                                                                          \
+#define weir_assert(expr) \
     (weir_likely(expr) ? (void)0 : weir_panic("%s: assertion failed: %s", WEIR_HERE, #expr))
 
 /* One line on stderr, "weir: ...", written whole.  Never suspends, never allocates. */

@@ -17,8 +17,9 @@ int weir_cpu_allowed(struct weir_cpu_list *list);
 /* "0,2-3".  0; -EINVAL: not of this form, or empty; -ERANGE: a CPU beyond WEIR_CPUS_MAX. */
 int weir_cpu_parse(struct weir_cpu_list *list, const char *text);
 
-/* How many CPUs' worth of time the cgroup of this process allows (v2 cpu.max, v1 cfs_quota), rounded
- * up; 0: no limit.  `root` is where /sys/fs/cgroup and /proc are found ("" but in tests). */
+/* How many CPUs' worth of time the cgroup of this process allows (v2 cpu.max, v1 cfs_quota),
+ * rounded up; 0: no limit.  `root` is where /sys/fs/cgroup and /proc are found ("" but in tests).
+ */
 unsigned weir_cpu_quota(const char *root);
 
 /* Pins the calling thread.  0 or a negated errno. */

@@ -8,9 +8,9 @@
 #include "core/base.h"
 
 struct weir_pool {
-    void *free;        /* first free object; its first word links to the next */
-    void *chunks;      /* all chunks, linked */
-    size_t size;       /* of an object, rounded up to `align` */
+    void *free;   /* first free object; its first word links to the next */
+    void *chunks; /* all chunks, linked */
+    size_t size;  /* of an object, rounded up to `align` */
     size_t align;
     uint32_t per_chunk;
     uint32_t made, max; /* objects made so far; bound */

@@ -12,12 +12,12 @@
 enum { WEIR_WHEEL_LEVELS = 6, WEIR_WHEEL_SLOTS = 64 };
 
 struct weir_wheel {
-    uint64_t tick;                         /* everything due at or before it has been taken out */
-    uint64_t occupied[WEIR_WHEEL_LEVELS];  /* bit i: slot i of the level is not empty */
+    uint64_t tick;                        /* everything due at or before it has been taken out */
+    uint64_t occupied[WEIR_WHEEL_LEVELS]; /* bit i: slot i of the level is not empty */
     struct weir_link slot[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
-    struct weir_link due;                  /* taken out of the slots, not yet handed out */
-    struct weir_link never;                /* set for a tick that no clock reaches (WEIR_NEVER) */
-    uint64_t armed;                        /* how many alarms it holds, the due ones included */
+    struct weir_link due;   /* taken out of the slots, not yet handed out */
+    struct weir_link never; /* set for a tick that no clock reaches (WEIR_NEVER) */
+    uint64_t armed;         /* how many alarms it holds, the due ones included */
 };
 
 void weir_wheel_init(struct weir_wheel *wheel, weir_time now);

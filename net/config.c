@@ -58,6 +58,7 @@ void weir_config_init(struct weir_config *config)
 {
     *config = (struct weir_config){
         .poll = WEIR_POLL_ADAPTIVE,
+        .idle_spin = WEIR_US(50),
         .stack = WEIR_STACK_AUTO,
         .balance = WEIR_BALANCE_REUSEPORT,
         .fiber_stack = 65536,

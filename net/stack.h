@@ -2,11 +2,12 @@
  *
  * net/socket.c is the public face: it checks owner and state, fills the weir_io, and calls the
  * stack of the running shard through these functions.  A stack is a driver of the shard as well
- * (sched/shard.h) or sits beside one.  io_uring and epoll share net/kernel/socket.c; the native stack
- * and the simulation bring their own.
+ * (sched/shard.h) or sits beside one.  io_uring and epoll share net/kernel/socket.c; the native
+ * stack and the simulation bring their own.
  *
- * The rules for all: a started operation completes by weir_future_set(&io->future, ...) exactly
- * once, at once or in a later turn; the future's `cancel` is set by the stack; after conn_close or
+ * The rules for all: the stack begins an operation with weir_future_init(&io->future, cancel) and
+ * completes it by weir_future_set() exactly once, at once or in a later turn; a send whose io->buf
+ * is set ends with weir_buf_free(io->buf), whatever the result; after conn_close or
  * listener_close every pending operation still completes (-ECANCELED, accepts -ESHUTDOWN). */
 #ifndef WEIR_NET_STACK_H
 #define WEIR_NET_STACK_H

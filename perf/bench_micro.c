@@ -12,7 +12,7 @@
 #include "perf/micro.h"
 #include "sched/runtime.h"
 
-enum { REPEAT = 9, REPEAT_MAX = 1000, MICROS_MAX = 64 };
+enum { REPEAT = 15, REPEAT_MAX = 1000, MICROS_MAX = 64 };
 
 struct chosen {
     const struct micro *micro;
@@ -55,11 +55,15 @@ static void micro_in_shards(const struct micro *micro, struct micro_run *run)
     config.shards = micro->shards;
     config.cpus = cpus;
     config.poll = micro->poll;
-    config.idle_spin = micro->idle_spin;
+    if (micro->idle_spin != MICRO_DEFAULT_SPIN)
+        config.idle_spin = micro->idle_spin;
     config.signals = false;
     config.quiet = true;
     config.seed = 1;
-    error = weir_runtime_run(&config, weir_bare_driver_open, NULL, micro_main, &in);
+    if (micro->net)
+        error = weir_run(&config, micro_main, &in);
+    else
+        error = weir_runtime_run(&config, weir_bare_driver_open, NULL, micro_main, &in);
     if (error < 0) {
         fprintf(stderr, "bench_micro: %s: %s\n", micro->name, strerror(-error));
         exit(1);

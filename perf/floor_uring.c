@@ -1,15 +1,16 @@
 /* floor_uring.c - the barest io_uring loop that answers a fixed response: multishot accept and recv
  * into a provided-buffer ring, one enter per turn that submits and reaps, nothing parsed.
  *
- * The defaults are what measured fastest; the options are the other choices, so that the
- * measurement can be repeated.  A yardstick, not a server: answers that cannot be sent at once may
- * overtake each other, which does not show as they are all the same. */
+ * The defaults are what measured fastest among the choices that suit any load; the options are the
+ * other choices, so that the measurement can be repeated.  A yardstick, not a server: a peer that
+ * does not read its answers is cut off, and queued sends may overtake each other, which does not
+ * show as all answers are the same. */
 #include "perf/floor.h"
 
 #include <errno.h>
 #include <liburing.h>
 #include <linux/time_types.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 enum { OP_ACCEPT, OP_RECV, OP_SEND, OP_POLL, OP_CLOSE };
-enum { RX_MULTISHOT, RX_SELECT, RX_OWN, RX_POLL };
+enum { RX_MULTISHOT, RX_SELECT, RX_POLL };
 enum { GROUP = 1, OP_BITS = 3 };
 enum { SETUP_TASKRUN_FLAG = 1U << 9, SETUP_SINGLE_ISSUER = 1U << 12, SETUP_DEFER = 1U << 13 };
 
@@ -29,25 +30,24 @@ static int listener;
 
 static uint8_t matched[FLOOR_CONNS];
 
-static long recv_mode = RX_MULTISHOT, poll_first = 0, direct_send = 0, skip_cqe = 1, fixed = 0;
+static long recv_mode = RX_MULTISHOT, poll_first = 0, direct_send = 1, skip_cqe = 1, fixed = 0;
 static long registered = 1, spin_us = 0, wait_nr = 1, min_wait = 0, bufs = 1024, buf_size = 2048;
-static long taskrun = 2, waitall = 1;
+static long taskrun = 2;
 
 static const struct floor_option options[] = {
-    { "recv", "0 multishot, 1 single with buffer select, 2 single into its own buffer, 3 poll",
-      &recv_mode, 0, 3 },
+    { "recv", "0 multishot, 1 single with buffer select, 2 multishot poll and recv(2)", &recv_mode,
+      0, 2 },
     { "poll-first", "arm receives without trying them first", &poll_first, 0, 1 },
     { "direct-send", "send(2) instead of a queued send", &direct_send, 0, 1 },
     { "skip", "no completion for sends that succeed", &skip_cqe, 0, 1 },
-    { "fixed", "direct descriptors", &fixed, 0, 1 },
+    { "fixed", "direct descriptors, and so queued sends", &fixed, 0, 1 },
     { "registered", "registered ring descriptor", &registered, 0, 1 },
     { "spin", "us to poll before sleeping", &spin_us, 0, 1000 },
-    { "wait-nr", "completions to sleep for", &wait_nr, 1, 4096 },
-    { "min-wait", "us to wait for that many before one is enough", &min_wait, 0, 10000 },
+    { "wait-nr", "completions to sleep for, when the last turn had as many", &wait_nr, 1, 4096 },
+    { "min-wait", "us after which one of them is enough", &min_wait, 0, 10000 },
     { "bufs", "receive buffers, a power of two", &bufs, 16, 32768 },
     { "size", "bytes of each", &buf_size, 64, FLOOR_RX_MAX },
     { "taskrun", "0 default, 1 cooperative, 2 deferred", &taskrun, 0, 2 },
-    { "waitall", "MSG_WAITALL on sends", &waitall, 0, 1 },
 };
 
 static int64_t floor_now_us(void)
@@ -58,14 +58,15 @@ static int64_t floor_now_us(void)
     return now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Hands over what is queued and takes what has completed, waiting for `want` completions. */
-static void floor_enter(unsigned want, bool may_wait_more)
+/* Hands over what is queued and takes what has completed, waiting for `want` completions, or for
+ * one after min_wait. */
+static void floor_enter(unsigned want)
 {
     struct __kernel_timespec span = { .tv_sec = 3600 };
     struct io_uring_getevents_arg arg = { .pad = (uint32_t)min_wait, .ts = (uintptr_t)&span };
     unsigned submit = ring.sq.sqe_tail - ring.sq.sqe_head;
     unsigned flags = IORING_ENTER_GETEVENTS;
-    bool extended = may_wait_more && min_wait > 0;
+    bool extended = want > 1;
     long result;
 
     __atomic_store_n(ring.sq.ktail, ring.sq.sqe_tail, __ATOMIC_RELEASE);
@@ -85,7 +86,7 @@ static struct io_uring_sqe *floor_sqe(unsigned op, int fd)
     struct io_uring_sqe *sqe;
 
     if (ring.sq.sqe_tail - __atomic_load_n(ring.sq.khead, __ATOMIC_ACQUIRE) == ring.sq.ring_entries)
-        floor_enter(0, false);
+        floor_enter(0);
     sqe = &ring.sq.sqes[ring.sq.sqe_tail++ & ring.sq.ring_mask];
     io_uring_prep_nop(sqe);
     sqe->user_data = ((uint64_t)fd << OP_BITS) | op;
@@ -106,11 +107,6 @@ static void floor_arm_accept(void)
         sqe->file_index = IORING_FILE_INDEX_ALLOC;
 }
 
-static char *floor_own_buffer(int fd)
-{
-    return rx_data + (size_t)fd * (size_t)buf_size;
-}
-
 static void floor_arm_recv(int fd)
 {
     struct io_uring_sqe *sqe = floor_sqe(recv_mode == RX_POLL ? OP_POLL : OP_RECV, fd);
@@ -123,11 +119,6 @@ static void floor_arm_recv(int fd)
     }
     sqe->opcode = IORING_OP_RECV;
     sqe->ioprio = poll_first ? IORING_RECVSEND_POLL_FIRST : 0;
-    if (recv_mode == RX_OWN) {
-        sqe->addr = (uintptr_t)floor_own_buffer(fd);
-        sqe->len = (uint32_t)buf_size;
-        return;
-    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = GROUP;
     if (recv_mode == RX_MULTISHOT)
@@ -161,7 +152,7 @@ static void floor_answer(int fd, unsigned count)
     sqe->opcode = IORING_OP_SEND;
     sqe->addr = (uintptr_t)weir_floor_answers;
     sqe->len = (uint32_t)len;
-    sqe->msg_flags = MSG_NOSIGNAL | (waitall ? (uint32_t)MSG_WAITALL : 0);
+    sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
     if (skip_cqe)
         sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
@@ -184,17 +175,16 @@ static void floor_give_buffers(void)
     buf_tail = 0;
 }
 
+/* A completed receive: answer it, give the buffer back, re-arm if the kernel has stopped. */
 static void floor_received(int fd, const struct io_uring_cqe *cqe)
 {
-    const char *data = floor_own_buffer(fd);
     bool armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
     unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
     unsigned count;
 
-    if (cqe->flags & IORING_CQE_F_BUFFER)
-        data = rx_data + (size_t)id * (size_t)buf_size;
     if (cqe->res > 0) {
-        count = floor_count(&matched[fd], data, (size_t)cqe->res);
+        count =
+            floor_count(&matched[fd], rx_data + (size_t)id * (size_t)buf_size, (size_t)cqe->res);
         if (count > 0)
             floor_answer(fd, count);
     }
@@ -206,6 +196,7 @@ static void floor_received(int fd, const struct io_uring_cqe *cqe)
         floor_arm_recv(fd);
 }
 
+/* The poll stays armed; at the end of the connection it is taken back. */
 static void floor_polled(int fd, const struct io_uring_cqe *cqe)
 {
     static char data[FLOOR_RX_MAX];
@@ -276,7 +267,7 @@ static unsigned floor_reap(void)
 static void floor_setup_buffers(void)
 {
     size_t ring_bytes = (size_t)bufs * sizeof(struct io_uring_buf);
-    size_t data_bytes = (size_t)(recv_mode == RX_OWN ? 20000 : bufs) * (size_t)buf_size;
+    size_t data_bytes = (size_t)bufs * (size_t)buf_size;
     struct io_uring_buf_reg reg = { .ring_entries = (uint32_t)bufs, .bgid = GROUP };
     int error;
 
@@ -327,13 +318,13 @@ static void floor_turn_spinning(void)
     int64_t until;
 
     if (ring.sq.sqe_tail != ring.sq.sqe_head || floor_pending())
-        floor_enter(0, false);
+        floor_enter(0);
     if (floor_reap() > 0)
         return;
     until = floor_now_us() + spin_us;
     while (!floor_pending())
         if (floor_now_us() >= until) {
-            floor_enter((unsigned)wait_nr, true);
+            floor_enter(1);
             floor_reap();
             return;
         }
@@ -341,8 +332,16 @@ static void floor_turn_spinning(void)
 
 int main(int argc, char **argv)
 {
+    unsigned last = 0;
+
     weir_floor_options(argc, argv, "The barest io_uring loop that answers a fixed response.",
                        options, sizeof options / sizeof options[0]);
+    if (fixed && recv_mode == RX_POLL) {
+        fprintf(stderr, "floor: --recv 2 takes descriptors: not with --fixed\n");
+        return 2;
+    }
+    if (fixed)
+        direct_send = 0;
     listener = weir_floor_listen(false);
     floor_setup();
     floor_arm_accept();
@@ -351,7 +350,7 @@ int main(int argc, char **argv)
             floor_turn_spinning();
             continue;
         }
-        floor_enter((unsigned)wait_nr, true);
-        floor_reap();
+        floor_enter(last >= (unsigned)wait_nr ? (unsigned)wait_nr : 1);
+        last = floor_reap();
     }
 }

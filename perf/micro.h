@@ -9,6 +9,8 @@
 #include <weir/runtime.h>
 #include <time.h>
 
+enum { MICRO_DEFAULT_SPIN = -1 }; /* micro.idle_spin: as weir_config_init has it */
+
 /* One repetition. */
 struct micro_run {
     uint64_t n;  /* in: how many times */
@@ -23,6 +25,7 @@ struct micro {
     unsigned shards; /* 0: on a plain thread; else in the main fiber of shard 0 of so many */
     enum weir_poll poll;
     weir_time idle_spin;
+    bool net;             /* with a network stack below, as weir_run has it */
     const char *ratio_to; /* a measurement beside which this one is put, or NULL */
 };
 

@@ -138,26 +138,30 @@ static void cross_pipelined(struct micro_run *run)
     micro_end(run);
 }
 
-#define CROSS(name_, what_, run_, n_, poll_, spin_, ratio_)                             \
-    {                                                                                   \
-        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 2, .poll = poll_, \
-        .idle_spin = spin_, .ratio_to = ratio_                                          \
+#define CROSS(name_, what_, run_, n_, ...)                                           \
+    {                                                                                \
+        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 2, __VA_ARGS__ \
     }
+#define BUSY .poll = WEIR_POLL_BUSY
+#define NET .net = true
+#define BESIDE_RINGS .ratio_to = "two-rings"
 
 const struct micro weir_micro_cross[] = {
     { .name = "two-rings",
       .what = "round trip over two bare rings, both ends busy",
       .run = cross_bare,
-      .n = 200000 },
-    CROSS("call-busy", "brief call and back, shards poll busily", cross_brief, 100000,
-          WEIR_POLL_BUSY, 0, "two-rings"),
-    CROSS("call-adaptive", "the same, shards spin 50 us before they sleep", cross_brief, 100000,
-          WEIR_POLL_ADAPTIVE, WEIR_US(50), "two-rings"),
-    CROSS("call-asleep", "the same, shards sleep at once: two wake-ups", cross_brief, 2000,
-          WEIR_POLL_ADAPTIVE, 0, NULL),
-    CROSS("call-fiber", "call that may await: a fiber over there", cross_fiber, 100000,
-          WEIR_POLL_BUSY, 0, "two-rings"),
-    CROSS("call-pipelined", "each of 128 calls under way", cross_pipelined, 500000, WEIR_POLL_BUSY,
-          0, NULL),
+      .n = 20000 },
+    CROSS("call-busy", "brief call and back, shards poll busily", cross_brief, 20000, BUSY, NET,
+          BESIDE_RINGS),
+    CROSS("call-adaptive", "the same, shards idle as they do by default", cross_brief, 20000,
+          .idle_spin = MICRO_DEFAULT_SPIN, NET, BESIDE_RINGS),
+    CROSS("call-no-net", "the same, busy, without a socket stack below", cross_brief, 20000, BUSY,
+          BESIDE_RINGS),
+    CROSS("call-fiber", "call that may await, busy: a fiber over there", cross_fiber, 20000, BUSY,
+          NET, BESIDE_RINGS),
+    CROSS("call-pipelined", "each of 128 calls under way, busy", cross_pipelined, 100000, BUSY,
+          NET),
+    CROSS("call-asleep", "shards sleep at once: two wake-ups", cross_brief, 500, .idle_spin = 0,
+          NET),
 };
 const size_t weir_micro_cross_count = WEIR_COUNT(weir_micro_cross);

@@ -248,7 +248,7 @@ const struct micro weir_micro_sched[] = {
     SCHED("spawn-join-64", "each of 64 that are joined together", sched_spawn_many, 64 * 2000),
     SCHED("sem", "wait and post, uncontended", sched_sem, 1000000),
     SCHED("mutex", "lock and unlock, uncontended", sched_mutex, 1000000),
-    SCHED("timer-arm-cancel", "arm and cancel, a million others armed", sched_timer_arm, 1000000),
-    SCHED("timer-rearm", "move any one of a million", sched_timer_rearm, 500000),
+    SCHED("timer-arm-cancel", "arm and cancel, a million others armed", sched_timer_arm, 400000),
+    SCHED("timer-rearm", "move any one of a million", sched_timer_rearm, 30000),
 };
 const size_t weir_micro_sched_count = WEIR_COUNT(weir_micro_sched);

@@ -266,6 +266,14 @@ static void shard_count_busy(struct weir_shard *shard)
             shard->all->wake(shard->all->shard[i]); /* all is over: they need not sleep on */
 }
 
+/* What other shards are to know. */
+static void shard_tell(struct weir_shard *shard)
+{
+    shard_count_busy(shard);
+    if (weir_calls_flush(shard))
+        shard->calls_last = shard->now;
+}
+
 bool weir_shard_turn(struct weir_shard *shard)
 {
     bool worked;
@@ -275,15 +283,14 @@ bool weir_shard_turn(struct weir_shard *shard)
     shard->now = shard->clock(shard);
     worked = shard_orders(shard);
     if (weir_calls_poll(shard)) {
-        shard->calls_last = shard->now;
         worked = true;
+        shard->calls_last = shard->now;
+        shard_tell(shard); /* answers to brief calls need not wait for the rest of the turn */
     }
     worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);
-    shard_count_busy(shard);
-    if (weir_calls_flush(shard))
-        shard->calls_last = shard->now;
+    shard_tell(shard);
     weir_shard_current = NULL;
     return worked;
 }

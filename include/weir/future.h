@@ -74,8 +74,8 @@ WEIR_API int weir_await_any_of(struct weir_future *const *futures, size_t count,
 WEIR_API int weir_race_of(struct weir_future *const *futures, size_t count, weir_time deadline);
 
 /* The same with the futures spelled out: weir_await_any(WEIR_NEVER, &rx.future, &tick.future). */
-#define WEIR_FUTURES_(...)                                                                         \
-    (struct weir_future *const[]){ __VA_ARGS__ },                                                  \
+#define WEIR_FUTURES_(...)                        \
+    (struct weir_future *const[]){ __VA_ARGS__ }, \
         sizeof((struct weir_future *const[]){ __VA_ARGS__ }) / sizeof(struct weir_future *)
 #define weir_await_all(deadline, ...) weir_await_all_of(WEIR_FUTURES_(__VA_ARGS__), deadline)
 #define weir_await_any(deadline, ...) weir_await_any_of(WEIR_FUTURES_(__VA_ARGS__), deadline)

@@ -38,8 +38,8 @@ WEIR_API struct weir_str weir_http_param(const struct weir_http *http, const cha
 WEIR_API struct weir_str weir_http_header(const struct weir_http *http, const char *name);
 
 /* All fields, in order: false when `index` is beyond the last. */
-WEIR_API bool weir_http_header_at(const struct weir_http *http, size_t index,
-                                  struct weir_str *name, struct weir_str *value);
+WEIR_API bool weir_http_header_at(const struct weir_http *http, size_t index, struct weir_str *name,
+                                  struct weir_str *value);
 
 /* Bytes of the body that Content-Length announced; -1: chunked; 0: none. */
 WEIR_API int64_t weir_http_body_length(const struct weir_http *http);
@@ -59,14 +59,19 @@ WEIR_API int64_t weir_http_read(struct weir_http *http, void *data, size_t size)
 enum { WEIR_HTTP_FIELDS_MAX = 2048 };
 WEIR_API int weir_http_field(struct weir_http *http, const char *name, struct weir_str value);
 
-/* The whole answer.  `type` NULL: no Content-Type.  The body is copied, so it may be anywhere.  HEAD
- * gets the same header and no body.  0; -EALREADY: answered before; -ECONNRESET: the peer has
- * gone.  Suspends only in ordinary handlers, when the peer reads slowly. */
+/* The whole answer.  `type` NULL: no Content-Type.  The body is copied, so it may be anywhere. HEAD
+ * gets the same header and no body.  0; -EINVAL: a status not in 200 .. 599; -EALREADY: answered
+ * before; -ECONNRESET: the peer has gone; -ENOBUFS: more than 1 MiB from a brief handler, which
+ * cannot wait for the peer (if it leaves it at that, 500 is sent).  Suspends only in ordinary
+ * handlers, when the peer reads slowly. */
 WEIR_API int weir_http_reply(struct weir_http *http, int status, const char *type,
                              struct weir_str body);
 
 /* An answer in pieces: of `length` bytes in all, or -1: chunked (until closing, for HTTP/1.0).
- * Suspend.  0 or a negated errno; -EOVERFLOW: more than `length` bytes. */
+ * Small pieces may leave together, at the latest when the shard has its next turn.  Suspend
+ * (ordinary handlers only).  0 or a negated errno; -EOVERFLOW: more than `length` bytes; -ENODATA:
+ * the end after less.  An answer that is not brought to its end is cut off, so that the peer
+ * notices. */
 WEIR_API int weir_http_begin(struct weir_http *http, int status, const char *type, int64_t length);
 WEIR_API int weir_http_write(struct weir_http *http, const void *data, size_t len);
 WEIR_API int weir_http_end(struct weir_http *http);
@@ -118,9 +123,10 @@ struct weir_http_stats {
 };
 
 /* Serves on the listeners (of this shard) until the runtime stops and the connections have drained:
- * answers under way are finished with "Connection: close".  Closes the listeners.  0, or
- * -ECANCELED when it was cut short.  `stats` may be NULL; else it is kept up to date.  `config` may be
- * NULL. */
+ * answers under way are finished with "Connection: close", and idle connections may ask once more
+ * within `linger`, at most a second.  Closes the listeners.  0; -ECANCELED when it was cut short;
+ * -EINVAL: no valid config; -ENOMEM.  `stats` may be NULL; else it is kept up to date.  `config`
+ * may be NULL. */
 WEIR_API int weir_http_serve(struct weir_listener *const *listeners, size_t count,
                              const struct weir_http_router *router,
                              const struct weir_http_config *config, struct weir_http_stats *stats);

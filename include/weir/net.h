@@ -48,27 +48,27 @@ WEIR_API const char *weir_addr_format(const struct weir_addr *addr, char *text, 
 /* --- one operation under way --- */
 
 struct weir_io {
-    struct weir_future future;  /* result: bytes, or 0; or a negated errno */
-    struct weir_link link;      /* the stack's */
-    struct weir_conn *conn;     /* the connection; for accept and connect, set on success */
+    struct weir_future future; /* result: bytes, or 0; or a negated errno */
+    struct weir_link link;     /* the stack's */
+    struct weir_conn *conn;    /* the connection; for accept and connect, set on success */
     struct weir_listener *listener;
     union {
-        void *data;                /* receive: into here ... */
-        const struct iovec *iov;   /* send: from here ... */
+        void *data;              /* receive: into here ... */
+        const struct iovec *iov; /* send: from here ... */
     };
-    size_t len;                 /* ... at most so many bytes; or so many iovecs */
-    struct weir_buf *buf;       /* receive_buf: out; send_buf: in */
-    size_t moved;               /* send: bytes the stack has taken so far, also on failure */
-    struct iovec one;           /* send: for the calls that take plain bytes */
-    uint64_t stack[2];          /* the stack's */
+    size_t len;           /* ... at most so many bytes; or so many iovecs */
+    struct weir_buf *buf; /* receive_buf: out; send_buf: in */
+    size_t moved;         /* send: bytes the stack has taken so far, also on failure */
+    struct iovec one;     /* send: for the calls that take plain bytes */
+    uint64_t stack[2];    /* the stack's */
 };
 
 /* --- listening --- */
 
 struct weir_listen_config {
-    int backlog;          /* default 4,096 (the kernel caps it at somaxconn) */
+    int backlog;           /* default 4,096 (the kernel caps it at somaxconn) */
     uint32_t accepted_max; /* accepted but not yet handed out by weir_accept; default 64 */
-    bool ipv6_only;       /* [::] takes IPv6 only; default true */
+    bool ipv6_only;        /* [::] takes IPv6 only; default true */
 };
 
 WEIR_API void weir_listen_config_init(struct weir_listen_config *config);
@@ -127,8 +127,7 @@ WEIR_API void weir_sendv_start(struct weir_io *io, struct weir_conn *conn, const
 
 /* Sends a buffer and frees it, whatever happens. */
 WEIR_API int64_t weir_send_buf(struct weir_conn *conn, struct weir_buf *buf, weir_time deadline);
-WEIR_API void weir_send_buf_start(struct weir_io *io, struct weir_conn *conn,
-                                  struct weir_buf *buf);
+WEIR_API void weir_send_buf_start(struct weir_io *io, struct weir_conn *conn, struct weir_buf *buf);
 
 /* Ends our side (FIN) after what was sent; receiving goes on.  0 or a negated errno.  Never
  * suspends.  Not while a send is under way (-EBUSY). */

@@ -1,8 +1,8 @@
 /* shard.h - the shards of a runtime, and calls from one to another.
  *
  * Shards share nothing.  To use what belongs to another shard, run a function there: the call
- * travels through a lock-free queue, runs, and its result travels back.  A caller's `arg` may live in
- * the caller's frame: the call is over only when it has come home. */
+ * travels through a lock-free queue, runs, and its result travels back.  A caller's `arg` may live
+ * in the caller's frame: the call is over only when it has come home. */
 #ifndef WEIR_SHARD_H
 #define WEIR_SHARD_H
 
@@ -16,7 +16,9 @@ WEIR_API bool weir_on_shard(void);        /* whether this thread is running one 
 
 /* Runs fn(arg) on shard `to`, in a fiber: it may await.  Returns its result.
  *
- * At most 128 calls are under way from one shard to another; beyond that callers wait in order.  At
+ * At most 128 calls are under way from one shard to another; beyond that callers wait in order.  A
+ * function that is called may call back, and that one be brief or answer by itself; deeper chains
+ * back and forth, 128 of them at once, would wait for each other: give them a deadline.  At
  * the deadline, or when the caller is cancelled, a call that has not left is withdrawn (-ETIMEDOUT,
  * -ECANCELED), and one that has left is cancelled over there like any fiber; its result is awaited
  * all the same.  -EAGAIN or -ENOMEM: no fiber could be had there.  -EINVAL: no such shard. */
@@ -35,8 +37,8 @@ struct weir_call {
     struct weir_fiber *runs; /* on the other shard: the fiber it became */
     int64_t result;
     uint16_t from, to;
-    bool brief, sent, answered;      /* whom it has reached: the ring, its end */
-    bool cancel_waits, cancel_out;   /* its cancel: waits for a credit; is under way */
+    bool brief, sent, answered;    /* whom it has reached: the ring, its end */
+    bool cancel_waits, cancel_out; /* its cancel: waits for a credit; is under way */
 };
 
 WEIR_API void weir_call_start(struct weir_call *call, unsigned to, int64_t (*fn)(void *arg),
@@ -47,8 +49,7 @@ WEIR_API void weir_call_brief_start(struct weir_call *call, unsigned to, int64_t
 /* Starts a fiber on shard `to` that belongs to that shard's root scope (joined when the shard
  * ends).  Suspends until the spawn is acknowledged: 0, or as weir_spawn; -ETIMEDOUT or -ECANCELED
  * when it was withdrawn before it left. */
-#define weir_spawn_on(to, fn, arg, deadline)                                                       \
-    weir_spawn_on_at(to, fn, arg, deadline, #fn, WEIR_HERE)
+#define weir_spawn_on(to, fn, arg, deadline) weir_spawn_on_at(to, fn, arg, deadline, #fn, WEIR_HERE)
 WEIR_API int weir_spawn_on_at(unsigned to, void (*fn)(void *arg), void *arg, weir_time deadline,
                               const char *name, const char *site);
 

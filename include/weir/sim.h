@@ -16,7 +16,7 @@ struct weir_sim_config {
     uint64_t seed;       /* default 1 */
     weir_time limit;     /* virtual time after which the run is called hung; default 1 h */
     uint32_t fibers_max; /* per shard; default 1,024 */
-    /* The network: each is a chance in 1,024 per operation. */
+    /* The network: each is a chance in 1,024 per operation; default 0. */
     uint32_t short_reads;  /* a receive yields fewer bytes than there are */
     uint32_t short_writes; /* a segment is cut, the rest follows later */
     uint32_t resets;       /* the connection is reset */

@@ -16,7 +16,8 @@ struct weir_sem {
 
 WEIR_API void weir_sem_init(struct weir_sem *sem, int64_t count);
 
-/* Takes n units, strictly in order of asking.  0, -ETIMEDOUT or -ECANCELED; no unit is taken then. */
+/* Takes n units, strictly in order of asking.  0, -ETIMEDOUT or -ECANCELED; no unit is taken then.
+ */
 WEIR_API int weir_sem_wait(struct weir_sem *sem, int64_t n, weir_time deadline);
 
 /* Takes n units if nobody waits and they are there. */
@@ -25,7 +26,8 @@ WEIR_API bool weir_sem_try(struct weir_sem *sem, int64_t n);
 /* Gives n units back.  Never suspends; callable from callbacks. */
 WEIR_API void weir_sem_post(struct weir_sem *sem, int64_t n);
 
-/* A semaphore of one unit that knows its owner: not recursive, unlocked by the fiber that locked. */
+/* A semaphore of one unit that knows its owner: not recursive, unlocked by the fiber that locked.
+ */
 struct weir_mutex {
     struct weir_sem sem;
     struct weir_fiber *owner;

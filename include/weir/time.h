@@ -1,8 +1,8 @@
 /* time.h - the shard's clock, sleeping, and timers.
  *
  * Timers live in the shard's timer wheel: arming and cancelling are O(1) and take no lock.  The
- * resolution is 65.5 us (WEIR_TICK); nothing ever fires early.  A shard that has fallen behind fires
- * late, never more than a bounded number per turn. */
+ * resolution is 65.5 us (WEIR_TICK); nothing ever fires early.  A shard that has fallen behind
+ * fires late, never more than a bounded number per turn. */
 #ifndef WEIR_TIME_H
 #define WEIR_TIME_H
 

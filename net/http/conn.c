@@ -362,16 +362,12 @@ void weir_http_conn_expire(struct weir_http_conn *conn, enum weir_http_wait wait
         conn_close(conn, false);
         return;
     }
-    if (wait == WEIR_HTTP_IDLE && conn->sending) {
-        weir_http_wait(conn, WEIR_HTTP_IDLE); /* the send has a deadline of its own */
+    if (conn->sending) {
+        weir_http_wait(conn, wait); /* the send has a deadline of its own, and holds up the rest */
         return;
     }
     if (wait != WEIR_HTTP_IDLE || !server->draining)
         server->stats->timeouts++;
-    if (conn->sending) {
-        weir_http_conn_cut(conn); /* it does not read what it asked for either */
-        return;
-    }
     if (wait == WEIR_HTTP_HEAD)
         weir_http_refuse(conn->http, 408, "the request took too long");
     conn->closing = true;

@@ -135,10 +135,9 @@ int weir_http_out_flush(struct weir_http *http, const struct iovec *more, size_t
     weir_assert(conn->in_fiber && count <= MORE_MAX);
     if (error < 0)
         return error;
-    if (!conn->out && count > 0)
-        conn->out = weir_http_out_new(conn);
+    weir_assert(conn->out || count == 0); /* the head of the answer has been there */
     if (!conn->out)
-        return count > 0 ? -ENOMEM : 0;
+        return 0;
     if (conn->out->len > 0)
         iov[parts++] = (struct iovec){ conn->out->data, conn->out->len };
     for (size_t i = 0; i < count; i++)

@@ -133,13 +133,14 @@ static bool head_closes(const struct weir_http *http)
 
 static char *put_status(const struct weir_http_server *server, char *at, int status)
 {
-    const char *reason = weir_http_reason(status);
+    const char *reason;
 
     if (weir_likely(status == 200))
         return put(at, server->prefix, server->prefix_len);
     at = PUT(at, "HTTP/1.1 ");
     at = put_number(at, (uint64_t)status);
     at = PUT(at, " ");
+    reason = weir_http_reason(status);
     at = put(at, reason, strlen(reason));
     at = PUT(at, "\r\n");
     return put(at, server->prefix + STATUS_LINE_200, server->prefix_len - STATUS_LINE_200);
@@ -182,7 +183,8 @@ int weir_http_reply_head(struct weir_http *http, int status, const char *type, i
     weir_http_prefix_refresh(server);
     http->conn->closing = head_closes(http);
     end = put_status(server, end, status);
-    end = put(end, http->fields, http->fields_len);
+    if (http->fields_len > 0)
+        end = put(end, http->fields, http->fields_len);
     if (type) {
         end = PUT(end, "Content-Type: ");
         end = put(end, type, type_len);

@@ -147,7 +147,7 @@ static ssize_t epoll_recv_into(struct weir_kernel_conn *c, void *data, size_t le
     ssize_t n;
 
     do
-        n = recv(c->fd, data, len, MSG_DONTWAIT);
+        n = weir_kernel_recv(c->fd, data, len);
     while (n < 0 && errno == EINTR);
     if (n > 0 && (size_t)n == len)
         return n; /* there may be more */
@@ -382,21 +382,21 @@ static int epoll_sleep_millis(struct epoll *e, weir_time span)
 
 static int epoll_sleep(struct epoll *e, weir_time until)
 {
-    struct weir_shard *shard = e->kernel.stack.shard;
+    const struct weir_shard *shard = e->kernel.stack.shard;
     weir_time span;
     struct timespec ts;
     int count;
 
     if (until == WEIR_NEVER)
         return epoll_wait(e->fd, e->events, EPOLL_BATCH, -1);
-    span = until - shard->clock(shard);
+    span = until - shard->now; /* the turn has only begun: its clock will do */
     if (span <= 0)
         return epoll_wait(e->fd, e->events, EPOLL_BATCH, 0);
     if (e->millis)
         return epoll_sleep_millis(e, span);
     ts = (struct timespec){ .tv_sec = span / WEIR_SEC(1), .tv_nsec = span % WEIR_SEC(1) };
     count = epoll_pwait2(e->fd, e->events, EPOLL_BATCH, &ts, NULL);
-    if (count < 0 && errno == ENOSYS) {
+    if (count < 0 && errno != EINTR) { /* ENOSYS; EPERM from an old seccomp profile */
         e->millis = true;
         return epoll_sleep_millis(e, span);
     }

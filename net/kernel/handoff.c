@@ -77,14 +77,14 @@ static void handoff_count(struct weir_share *share, unsigned to, int32_t change)
 }
 
 /* On the shard it was sent to: who listens there, or NULL. */
-static struct weir_kernel_listener *handoff_listener_here(const struct handoff *handoff)
+static struct weir_kernel_listener *handoff_listener_here(const struct weir_share *share)
 {
     struct weir_kernel *kernel = weir_kernel_of(weir_stack_of(weir_shard_current));
 
     for (struct weir_link *at = kernel->listeners.next; at != &kernel->listeners; at = at->next) {
         struct weir_kernel_listener *l = weir_container_of(at, struct weir_kernel_listener, link);
 
-        if (l->share == handoff->share)
+        if (l->share == share)
             return l;
     }
     return NULL;
@@ -122,7 +122,7 @@ static struct handoff handoff_open(struct weir_future *future)
 static int64_t handoff_arrive(void *arg)
 {
     const struct handoff *handoff = arg;
-    struct weir_kernel_listener *l = handoff_listener_here(handoff);
+    struct weir_kernel_listener *l = handoff_listener_here(handoff->share);
 
     if (!l)
         return -ESHUTDOWN;
@@ -159,7 +159,8 @@ void weir_handoff(struct weir_kernel_listener *l, int fd)
     l->share->last = (unsigned)to;
     handoff_count(l->share, (unsigned)to, 1);
     if ((unsigned)to == self) {
-        weir_listener_queue(l, fd);
+        /* A closed one may have a successor on its own shard. */
+        weir_listener_queue(l->closed ? handoff_listener_here(l->share) : l, fd);
     } else {
         l->handoffs++;
         handoff_send(l, (unsigned)to, fd, handoff_arrive, handoff_home);
@@ -170,7 +171,8 @@ void weir_handoff(struct weir_kernel_listener *l, int fd)
 
 static int64_t handoff_ended(void *arg)
 {
-    struct weir_kernel_listener *l = handoff_listener_here(arg);
+    const struct handoff *handoff = arg;
+    struct weir_kernel_listener *l = handoff_listener_here(handoff->share);
 
     if (l)
         weir_listener_end(l);
@@ -197,7 +199,7 @@ void weir_handoff_end(struct weir_kernel_listener *l)
 static int64_t handoff_adopt(void *arg)
 {
     const struct handoff *handoff = arg;
-    struct weir_kernel_listener *l = handoff_listener_here(handoff);
+    struct weir_kernel_listener *l = handoff_listener_here(handoff->share);
 
     if (!l)
         return -ESHUTDOWN;

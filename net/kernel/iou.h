@@ -6,9 +6,8 @@
 #define WEIR_NET_KERNEL_IOU_H
 
 enum {
-    IOU_FEAT_MIN_TIMEOUT = 1 << 15, /* Linux 6.12: io_uring_getevents_arg.pad is min_wait_usec */
-    IOU_FEAT_NO_IOWAIT = 1 << 17,   /* Linux 6.15 */
-    IOU_ENTER_NO_IOWAIT = 1 << 7,   /* waiting in the ring does not count as waiting for a disk */
+    IOU_FEAT_NO_IOWAIT = 1 << 17, /* Linux 6.15 */
+    IOU_ENTER_NO_IOWAIT = 1 << 7, /* waiting in the ring does not count as waiting for a disk */
 };
 
 #endif

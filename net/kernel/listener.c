@@ -16,6 +16,9 @@
 #include <unistd.h>
 #include "net/kernel/socket.h"
 
+/* How long a handshake that has begun may take to end, when stopping. */
+#define LISTENER_LINGER WEIR_MS(20)
+
 static struct weir_kernel_listener *listener_of(const struct weir_listener *listener)
 {
     return weir_container_of(listener, struct weir_kernel_listener, listener);
@@ -306,7 +309,7 @@ void weir_listener_end(struct weir_kernel_listener *l)
     weir_listener_look(l);
 }
 
-/* Stopping, step 3: all that was in the backlog has found its shard. */
+/* Stopping, step 4: all that was in the backlog has found its shard. */
 static void listener_drained(struct weir_kernel_listener *l)
 {
     if (l->share->least)
@@ -314,8 +317,7 @@ static void listener_drained(struct weir_kernel_listener *l)
     weir_listener_end(l);
 }
 
-/* Stopping, step 2: nobody else takes from the backlog now. */
-static void listener_drain(struct weir_kernel_listener *l)
+static void listener_take_backlog(struct weir_kernel_listener *l)
 {
     bool more = true;
 
@@ -327,11 +329,38 @@ static void listener_drain(struct weir_kernel_listener *l)
         else
             more = (fd == -EMFILE || fd == -ENFILE) && listener_shed_one(l);
     }
+}
+
+/* Stopping, step 3: whoever shook hands when connects began to be turned away is here by now. */
+static void listener_finish(struct weir_kernel_listener *l)
+{
+    listener_take_backlog(l);
     if (l->closed)
         return;
     listener_close_fd(l);
     if (l->handoffs == 0)
         listener_drained(l);
+}
+
+static void listener_lingered(struct weir_alarm *alarm)
+{
+    struct weir_kernel_listener *l = weir_container_of(alarm, struct weir_kernel_listener, linger);
+
+    l->refs++;
+    listener_finish(l);
+    weir_listener_unref(l);
+}
+
+/* Stopping, step 2: nobody else takes from the backlog now. */
+static void listener_drain(struct weir_kernel_listener *l)
+{
+    if (l->share->addr.sa.sa_family == AF_UNIX) {
+        listener_finish(l);
+        return;
+    }
+    listener_take_backlog(l);
+    if (!l->closed)
+        weir_alarm_set(&l->linger, weir_after(LISTENER_LINGER));
 }
 
 /* Stopping, step 1. */
@@ -420,6 +449,7 @@ void weir_kernel_listener_close(struct weir_listener *listener)
     while (l->count > 0)
         weir_kernel_fd_gone(weir_listener_kernel(l), listener_pop(l));
     weir_future_cancel(&l->stop.future);
+    weir_alarm_clear(&l->linger);
     listener_update(l);
     if (l->armed && !l->share->least)
         shutdown(l->fd, SHUT_RDWR); /* the engine still holds it; it takes no more connections */
@@ -433,6 +463,7 @@ static void listener_open(struct weir_kernel_listener *l, struct weir_kernel *ke
 {
     weir_list_init(&l->waiters);
     weir_list_init(&l->ready);
+    weir_alarm_init(&l->linger, listener_lingered);
     weir_list_push(&kernel->listeners, &l->link);
     kernel->listeners_live++;
     l->refs = 2; /* the user's and the stop wait's */

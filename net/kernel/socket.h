@@ -81,7 +81,8 @@ struct weir_kernel_listener {
     struct weir_link waiters; /* accepts */
     struct weir_share *share;
     struct weir_stop_wait stop;
-    int fd; /* -1: another shard accepts for us, or it has ended */
+    struct weir_alarm linger; /* stopping: until handshakes under way are over */
+    int fd;                   /* -1: another shard accepts for us, or it has ended */
     uint32_t accepted_max;
     uint32_t head, count, size; /* accepted, not yet handed out: a ring, size a power of two */
     int *accepted;
@@ -185,6 +186,9 @@ static inline void weir_kernel_send_done(struct weir_io *io, int64_t result)
     }
     weir_future_set(&io->future, result);
 }
+
+/* recv(2) without waiting. */
+ssize_t weir_kernel_recv(int fd, void *data, size_t len);
 
 /* Sends without waiting, and ends the operation when all is taken or the kernel refuses.  Returns
  * true when it must wait: the last call said EAGAIN, so the socket will tell when there is room. */

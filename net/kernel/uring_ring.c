@@ -37,10 +37,10 @@ void weir_ring_submit(struct weir_ring *ring)
         weir_panic("io_uring_enter: %s", strerror(-n));
 }
 
-void weir_ring_enter(struct weir_ring *ring, unsigned wait, weir_time span, uint32_t min_us)
+void weir_ring_enter(struct weir_ring *ring, unsigned wait, weir_time span)
 {
     struct __kernel_timespec ts = { .tv_sec = span / WEIR_SEC(1), .tv_nsec = span % WEIR_SEC(1) };
-    struct io_uring_getevents_arg arg = { .pad = min_us };
+    struct io_uring_getevents_arg arg = { 0 };
     unsigned flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
     int n;
 
@@ -140,7 +140,6 @@ int weir_ring_open(struct weir_ring *ring, char *why, size_t why_size)
     if (io_uring_register_ring_fd(&ring->uring) == 1)
         ring->enter_flags |= IORING_ENTER_REGISTERED_RING;
     ring->enter_fd = ring->uring.enter_ring_fd;
-    ring->min_wait = ring->uring.features & IOU_FEAT_MIN_TIMEOUT;
     return 0;
 }
 

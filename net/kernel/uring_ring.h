@@ -31,9 +31,8 @@ int weir_ring_bufs_open(struct weir_ring *ring, uint32_t count, uint32_t size,
 void weir_ring_bufs_close(struct weir_ring *ring);
 
 /* Submits what is queued, takes what is complete, and waits for at least `wait` completions or
- * until `span` nanoseconds are over (WEIR_NEVER: as long as it takes).  With `min_us` > 0, so many
- * microseconds after the start one completion will do. */
-void weir_ring_enter(struct weir_ring *ring, unsigned wait, weir_time span, uint32_t min_us);
+ * until `span` nanoseconds are over (WEIR_NEVER: as long as it takes). */
+void weir_ring_enter(struct weir_ring *ring, unsigned wait, weir_time span);
 
 /* Makes room in a full submission queue. */
 void weir_ring_submit(struct weir_ring *ring);

@@ -1,9 +1,8 @@
 /* conn.c - byte streams of the simulation: segments that fly, arrive, and are received.
  *
- * A segment sent is due at the other end after a random delay, never before its predecessor.  What
- * flies and what has arrived counts against the window until it is received.  A reset throws away
- * what still flies; what had arrived can be received first, as on Linux.  A connection that is
- * closed with bytes unread, or that is sent to after it was closed, answers with a reset.
+ * A reset throws away what still flies; what had arrived can be received first, as on Linux.  A
+ * connection that is closed with bytes unread, or that is sent to after it was closed, answers with
+ * a reset.
  *
  * Half of all cancels take effect at once, the others later, and a result may come first: as
  * io_uring does it.  The struct of an end outlives every callback: it is freed by its own settle
@@ -23,86 +22,6 @@ static struct weir_sim_end *sim_end_of(const struct weir_conn *conn)
 struct weir_sim_end *weir_sim_peer(const struct weir_sim_end *end)
 {
     return end == &end->wire->end[0] ? &end->wire->end[1] : &end->wire->end[0];
-}
-
-/* --- segments --- */
-
-static struct weir_sim_segment *sim_first_of(const struct weir_link *segments)
-{
-    return weir_list_empty(segments)
-               ? NULL
-               : weir_container_of(segments->next, struct weir_sim_segment, link);
-}
-
-static void sim_segment_free(struct weir_sim_end *end, struct weir_sim_segment *segment)
-{
-    weir_list_del(&segment->link);
-    if (segment->kind != WEIR_SIM_DATA)
-        return; /* part of the end */
-    end->unread -= segment->len;
-    free(segment);
-}
-
-/* Returns whether any of it was data. */
-static bool sim_segments_free(struct weir_sim_end *end, struct weir_link *segments)
-{
-    struct weir_sim_segment *segment;
-    bool data = false;
-
-    while ((segment = sim_first_of(segments)) != NULL) {
-        data |= segment->kind == WEIR_SIM_DATA;
-        sim_segment_free(end, segment);
-    }
-    return data;
-}
-
-/* Sends a segment on its way to `end`. */
-static void sim_fly(struct weir_sim_end *end, struct weir_sim_segment *segment)
-{
-    weir_time due = weir_sim_soon(end->driver->net);
-
-    if (due < end->last_due)
-        due = end->last_due;
-    end->last_due = segment->due = due;
-    weir_list_push(&end->flying, &segment->link);
-    if (!weir_sim_event_armed(&end->arrival))
-        weir_sim_event_set(end->driver, &end->arrival, sim_first_of(&end->flying)->due);
-}
-
-static void sim_fly_fin(struct weir_sim_end *end)
-{
-    if (!end->gone)
-        sim_fly(end, &end->fin);
-}
-
-/* A reset overtakes nothing that has arrived, and drops all that has not. */
-static void sim_fly_rst(struct weir_sim_end *end)
-{
-    if (end->gone || end->state == WEIR_SIM_UNBORN || !weir_list_empty(&end->rst.link))
-        return;
-    sim_segments_free(end, &end->flying);
-    sim_fly(end, &end->rst);
-}
-
-/* Copies up to `len` bytes into a segment towards `end`; how many, 0 without memory. */
-static size_t sim_fly_data(struct weir_sim_end *end, const void *data, size_t len)
-{
-    struct weir_sim_segment *segment;
-
-    if (end->gone) { /* flies into the void: never received, so the window fills up */
-        end->unread += len;
-        sim_fly_rst(weir_sim_peer(end));
-        return len;
-    }
-    segment = malloc(sizeof *segment + len);
-    if (segment == NULL)
-        return 0;
-    *segment = (struct weir_sim_segment){ .kind = WEIR_SIM_DATA, .len = len };
-    segment->data = (uint8_t *)(segment + 1);
-    memcpy(segment->data, data, len);
-    end->unread += len;
-    sim_fly(end, segment);
-    return len;
 }
 
 /* --- receiving --- */
@@ -134,7 +53,7 @@ static size_t sim_arrived_bytes(const struct weir_sim_end *end, size_t max)
 static void sim_take(struct weir_sim_end *end, uint8_t *data, size_t len)
 {
     while (len > 0) {
-        struct weir_sim_segment *segment = sim_first_of(&end->arrived);
+        struct weir_sim_segment *segment = weir_sim_first_of(&end->arrived);
         size_t part = weir_min_u64(len, segment->len - segment->at);
 
         memcpy(data, segment->data + segment->at, part);
@@ -142,7 +61,7 @@ static void sim_take(struct weir_sim_end *end, uint8_t *data, size_t len)
         len -= part;
         segment->at += part;
         if (segment->at == segment->len)
-            sim_segment_free(end, segment);
+            weir_sim_segment_free(end, segment);
     }
 }
 
@@ -239,7 +158,7 @@ static bool sim_send_part(struct weir_sim_end *end, struct weir_io *io)
     if (cut)
         part = 1 + weir_sim_random(net, part);
     if (part > 0)
-        part = sim_fly_data(peer, (const uint8_t *)iov->iov_base + io->stack[1], part);
+        part = weir_sim_fly_data(peer, (const uint8_t *)iov->iov_base + io->stack[1], part);
     io->moved += part;
     io->stack[1] += part;
     if (io->stack[1] == iov->iov_len) {
@@ -281,7 +200,7 @@ static void sim_resume(struct weir_sim_event *event)
 static void sim_segment_arrived(struct weir_sim_end *end, struct weir_sim_segment *segment)
 {
     if (end->reset_seen) { /* too late */
-        sim_segment_free(end, segment);
+        weir_sim_segment_free(end, segment);
         return;
     }
     weir_list_del(&segment->link);
@@ -306,7 +225,8 @@ static void sim_arrival(struct weir_sim_event *event)
 
     if (end->state == WEIR_SIM_CLOSED)
         return; /* settle deals with what flies */
-    while ((segment = sim_first_of(&end->flying)) != NULL && segment->due <= end->driver->net->now)
+    while ((segment = weir_sim_first_of(&end->flying)) != NULL &&
+           segment->due <= end->driver->net->now)
         sim_segment_arrived(end, segment);
     if (segment != NULL)
         weir_sim_event_set(end->driver, &end->arrival, segment->due);
@@ -332,16 +252,16 @@ void weir_sim_wire_settle(struct weir_sim_wire *wire)
 /* No event comes back to it; whoever still sends to it is reset. */
 static void sim_end_gone(struct weir_sim_end *end)
 {
-    bool data = sim_segments_free(end, &end->flying);
+    bool data = weir_sim_segments_free(end, &end->flying);
 
     weir_sim_event_clear(&end->arrival);
     weir_sim_event_clear(&end->receive);
     weir_sim_event_clear(&end->resume);
     weir_sim_event_clear(&end->settle);
-    sim_segments_free(end, &end->arrived);
+    weir_sim_segments_free(end, &end->arrived);
     end->gone = true;
     if (data)
-        sim_fly_rst(weir_sim_peer(end));
+        weir_sim_fly_rst(weir_sim_peer(end));
 }
 
 static void sim_settle(struct weir_sim_event *event)
@@ -398,7 +318,7 @@ void weir_sim_end_drop(struct weir_sim_end *end)
     weir_assert(end->state == WEIR_SIM_OPENING);
     end->state = WEIR_SIM_CLOSED;
     if (!end->reset_seen)
-        sim_fly_rst(weir_sim_peer(end));
+        weir_sim_fly_rst(weir_sim_peer(end));
     sim_end_gone(end);
     weir_sim_wire_settle(end->wire);
 }
@@ -440,8 +360,8 @@ static void sim_maybe_reset(struct weir_sim_end *end)
 
     if (!weir_sim_chance(net, net->config.resets))
         return;
-    sim_fly_rst(end);
-    sim_fly_rst(weir_sim_peer(end));
+    weir_sim_fly_rst(end);
+    weir_sim_fly_rst(weir_sim_peer(end));
 }
 
 void weir_sim_recv(struct weir_io *io)
@@ -476,7 +396,7 @@ int weir_sim_shutdown(struct weir_conn *conn)
     if (end->fin_sent)
         return 0;
     end->fin_sent = true;
-    sim_fly_fin(weir_sim_peer(end));
+    weir_sim_fly_fin(weir_sim_peer(end));
     return 0;
 }
 
@@ -490,10 +410,10 @@ void weir_sim_close(struct weir_conn *conn, bool reset)
     shard->stats.conns--;
     atomic_fetch_sub_explicit(&shard->load, 1, memory_order_relaxed);
     if (!end->reset_seen) {
-        if (reset || sim_segments_free(end, &end->arrived))
-            sim_fly_rst(peer);
+        if (reset || weir_sim_segments_free(end, &end->arrived))
+            weir_sim_fly_rst(peer);
         else if (!end->fin_sent)
-            sim_fly_fin(peer);
+            weir_sim_fly_fin(peer);
     }
     weir_sim_event_set(end->driver, &end->settle, end->driver->net->now);
 }
@@ -510,8 +430,10 @@ int weir_sim_peer_addr(const struct weir_conn *conn, struct weir_addr *addr)
     return 0;
 }
 
+/* Nothing is ever held back here. */
 int weir_sim_nodelay(struct weir_conn *conn, bool on)
 {
+    (void)conn;
     (void)on;
-    return sim_end_of(conn)->local.sa.sa_family == AF_UNIX ? -EOPNOTSUPP : 0;
+    return 0;
 }

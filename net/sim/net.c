@@ -2,7 +2,9 @@
  *
  * poll() never blocks.  With nothing due it notes until when the shard sleeps; the pump (run.c)
  * leaves the shard alone until then, or until an event of it is due or it is woken.  A wake-up that
- * another shard forgets is therefore lost here as surely as on a real thread.
+ * another shard forgets is therefore lost here as surely as on a real thread.  Other shards may
+ * have turns of theirs within poll(), so that messages cross and sleepers are woken as they lie
+ * down.
  *
  * Invariant: `events` is sorted by time, and equal times keep the order in which they were armed.
  */
@@ -101,6 +103,8 @@ static bool sim_poll(struct weir_driver *driver, weir_time until)
     struct weir_sim_driver *sim = weir_container_of(driver, struct weir_sim_driver, driver);
     unsigned fired = 0;
 
+    if (sim->net->interleave != NULL && weir_sim_random(sim->net, 2) == 0)
+        sim->net->interleave(sim->net);
     while (fired < EVENTS_PER_POLL && sim_due(sim)) {
         struct weir_sim_event *event = sim_first(sim);
 

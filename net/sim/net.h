@@ -22,6 +22,9 @@ struct weir_sim_net {
     uint64_t random;            /* splitmix64 state of the network and the pump */
     struct weir_link listeners; /* of all shards, oldest first */
     uint16_t port;              /* the last one handed out */
+
+    /* Gives another shard a turn in the middle of this one's, as threads would; NULL: nobody. */
+    void (*interleave)(struct weir_sim_net *net);
 };
 
 /* What stands between one shard and the simulated world. */
@@ -33,6 +36,7 @@ struct weir_sim_driver {
     bool sleeping;           /* poll() was told to wait ... */
     weir_time until;         /* ... for so long */
     bool woken;              /* since its last poll(), as an eventfd would say */
+    bool in_turn;            /* it is in the middle of a turn */
     uint64_t listeners;      /* open now */
 };
 
@@ -126,6 +130,19 @@ uint16_t weir_sim_addr_port(const struct weir_addr *addr);
 
 /* connect.c */
 void weir_sim_connect(struct weir_stack *stack, struct weir_io *io, const struct weir_addr *addr);
+
+/* segment.c */
+struct weir_sim_segment *weir_sim_first_of(const struct weir_link *segments);
+void weir_sim_segment_free(struct weir_sim_end *end, struct weir_sim_segment *segment);
+
+/* Returns whether any of it was data. */
+bool weir_sim_segments_free(struct weir_sim_end *end, struct weir_link *segments);
+
+/* Send on the way to `end`.  A reset overtakes nothing that has arrived, and drops all that has
+ * not.  Of data, up to `len` bytes are copied: how many, 0 without memory. */
+void weir_sim_fly_fin(struct weir_sim_end *end);
+void weir_sim_fly_rst(struct weir_sim_end *end);
+size_t weir_sim_fly_data(struct weir_sim_end *end, const void *data, size_t len);
 
 /* conn.c */
 void weir_sim_end_init(struct weir_sim_end *end, struct weir_sim_wire *wire,

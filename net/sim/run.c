@@ -1,6 +1,7 @@
 /* run.c - the pump of a simulation: which shard has the next turn, and what time it is.
  *
- * Among the shards that are awake the seed picks one, for one turn; each turn lets a moment pass.
+ * Among the shards that are awake the seed picks one, for one turn; each turn lets a moment pass,
+ * and may have a turn of another shard in its middle, where the driver polls.
  * When all of them sleep the clock jumps to the first that is due.  Nothing else decides: no wall
  * clock, no address, no thread, so one seed is one run.
  *
@@ -64,8 +65,10 @@ static void sim_turn(struct sim *sim, struct weir_shard *shard)
     struct weir_sim_driver *driver = sim_driver_of(shard);
 
     driver->sleeping = false;
+    driver->in_turn = true;
     atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
     weir_shard_turn(shard);
+    driver->in_turn = false;
     atomic_store_explicit(&shard->asleep, driver->sleeping, memory_order_relaxed);
     sim->net.now += (weir_time)weir_sim_random(&sim->net, TURN_NS + 1);
 }
@@ -78,7 +81,8 @@ static struct weir_shard *sim_pick(struct sim *sim, weir_time *first)
 
     *first = WEIR_NEVER;
     for (unsigned i = 0; i < sim->shards.count; i++) {
-        weir_time next = weir_sim_driver_next(sim_driver_of(&sim->shard[i]));
+        const struct weir_sim_driver *driver = sim_driver_of(&sim->shard[i]);
+        weir_time next = driver->in_turn ? WEIR_NEVER : weir_sim_driver_next(driver);
 
         if (next < *first)
             *first = next;
@@ -86,6 +90,19 @@ static struct weir_shard *sim_pick(struct sim *sim, weir_time *first)
             pick = &sim->shard[i];
     }
     return pick;
+}
+
+static void sim_interleave(struct weir_sim_net *net)
+{
+    struct sim *sim = weir_container_of(net, struct sim, net);
+    struct weir_shard *outer = weir_shard_current, *pick;
+    weir_time first;
+
+    pick = sim_pick(sim, &first);
+    if (pick == NULL)
+        return;
+    sim_turn(sim, pick);
+    weir_shard_current = outer;
 }
 
 /* One turn of one shard.  -EDEADLK: none is due, ever; -ETIME: none before the end. */
@@ -208,6 +225,7 @@ int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *
     if (error < 0)
         return error;
     sim.shards.wake = sim_wake;
+    sim.net.interleave = sim_interleave;
     sim.shard = aligned_alloc(_Alignof(struct weir_shard), config->shards * sizeof *sim.shard);
     error = sim.shard != NULL ? sim_open_and_run(&sim, &shard_config, shard_main, arg) : -ENOMEM;
     free(sim.shard);

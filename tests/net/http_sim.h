@@ -29,7 +29,7 @@ struct http_sim {
     int served; /* what weir_http_serve has returned; 1: nothing yet */
 };
 
-static void http_sim_serve(void *arg)
+static inline void http_sim_serve(void *arg)
 {
     struct http_sim *sim = arg;
 
@@ -37,7 +37,7 @@ static void http_sim_serve(void *arg)
 }
 
 /* The client runs beside the server; when it returns, the server is told to stop. */
-static void http_sim_main(void *arg)
+static inline void http_sim_main(void *arg)
 {
     struct http_sim *sim = arg;
     struct weir_scope scope;
@@ -47,12 +47,13 @@ static void http_sim_main(void *arg)
     check_int(weir_spawn(&scope, http_sim_serve, sim), 0);
     sim->client(sim);
     weir_stop();
-    check_int(weir_scope_join(&scope, WEIR_NEVER), 0);
+    weir_scope_join(&scope, WEIR_NEVER); /* -ECANCELED when the grace time was over: see `served` */
     check_int((int64_t)sim->stats.conns, 0);
 }
 
 /* Defaults, for one to change before http_sim_run. */
-static void http_sim_init(struct http_sim *sim, uint64_t seed, void (*client)(struct http_sim *))
+static inline void http_sim_init(struct http_sim *sim, uint64_t seed,
+                                 void (*client)(struct http_sim *))
 {
     *sim = (struct http_sim){ .client = client, .served = 1 };
     weir_sim_config_init(&sim->net);
@@ -62,7 +63,7 @@ static void http_sim_init(struct http_sim *sim, uint64_t seed, void (*client)(st
     check_int(weir_http_router_new(&sim->router), 0);
 }
 
-static void http_sim_run(struct http_sim *sim)
+static inline void http_sim_run(struct http_sim *sim)
 {
     check_int(weir_sim_run(&sim->net, http_sim_main, sim), 0);
     check_int(sim->served, 0);

@@ -5,6 +5,7 @@
 #include "tests/net/suite_stream.c"
 #include "tests/net/suite_end.c"
 #include "tests/net/suite_listen.c"
+#include "tests/net/suite_shards.c"
 #include "tests/net/suite_limits.c"
 
 static int descriptors(void)
@@ -40,6 +41,7 @@ static const struct suite_case *suite_now;
 
 static void suite_seed(uint64_t seed)
 {
+    seed_now = seed;
     atomic_store(&ready_shards, 0);
     check_int(stack_under_test.run(&suite_now->need, seed, suite_main, (void *)suite_now), 0);
 }
@@ -92,6 +94,7 @@ static int suite_run(const struct CMUnitTest *own, size_t own_count)
     count = suite_add(tests, count, suite_stream, WEIR_COUNT(suite_stream));
     count = suite_add(tests, count, suite_end, WEIR_COUNT(suite_end));
     count = suite_add(tests, count, suite_listen, WEIR_COUNT(suite_listen));
+    count = suite_add(tests, count, suite_shards, WEIR_COUNT(suite_shards));
     count = suite_add(tests, count, suite_limits, WEIR_COUNT(suite_limits));
     for (size_t i = 0; i < own_count; i++)
         tests[count++] = own[i];

@@ -286,7 +286,7 @@ static void the_least_loaded_gets_the_next(void *arg)
 }
 
 static const struct suite_case suite_limits[] = {
-    { "few_buffers_feed_all", few_buffers_feed_all, { .rx_bufs = 4 } },
+    { "few_buffers_feed_all", few_buffers_feed_all, { .rx_bufs = 8 } },
     { "conns_max_pauses_accepting",
       conns_max_pauses_accepting,
       { .kernel = true, .conns_max = CONNS_MAX } },

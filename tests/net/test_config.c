@@ -43,6 +43,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.poll, WEIR_POLL_ADAPTIVE);
     assert_int_equal(config.stack, WEIR_STACK_AUTO);
     assert_int_equal(config.balance, WEIR_BALANCE_REUSEPORT);
+    assert_int_equal(config.idle_spin, WEIR_US(50));
     assert_int_equal(config.fiber_stack, 64 * 1024);
     assert_int_equal(config.fibers_max, 65536);
     assert_int_equal(config.conns_max, 65536);

@@ -504,6 +504,29 @@ static void test_refused_before_the_end_comes(void **state)
     check_endless("GET / HTTP/1.1\r\nHost: a\r\nX:", '\t', 16 + 198, 431);
 }
 
+/* A line that came byte by byte is refused as soon as a control character comes, wherever it is. */
+static void test_control_is_refused_at_once(void **state)
+{
+    static const char text[] = "GET /abc HTTP/1.1\r\nHost: abc\r\nX: abc\r\n";
+    char data[sizeof text + 1];
+
+    (void)state;
+    for (size_t at = 0; at < sizeof text; at++) {
+        struct weir_http_parser parser;
+
+        weir_http_parser_init(&parser);
+        memcpy(data, text, at);
+        memcpy(data + at,
+               "\x01"
+               "a",
+               2);
+        for (size_t len = 0; len <= at; len++)
+            assert_int_equal(parse_copy(&parser, &wide, data, len), 0);
+        assert_int_equal(parse_copy(&parser, &wide, data, at + 2), -1);
+        assert_int_equal(parser.status, 400);
+    }
+}
+
 /* As many fields as there is room for, and one more. */
 static void test_fields_max(void **state)
 {
@@ -596,6 +619,8 @@ int main(void)
             cmocka_unit_test_prestate_setup_teardown(test_limits, use_isa, NULL, &isa),
             cmocka_unit_test_prestate_setup_teardown(test_refused_before_the_end_comes, use_isa,
                                                      NULL, &isa),
+            cmocka_unit_test_prestate_setup_teardown(test_control_is_refused_at_once, use_isa, NULL,
+                                                     &isa),
             cmocka_unit_test_prestate_setup_teardown(test_fields_max, use_isa, NULL, &isa),
         };
 

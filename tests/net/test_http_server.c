@@ -225,6 +225,43 @@ static void an_answer_does_not_wait_for_the_next(void **state)
     run_plan(handle_sleep, false, client_before_slow);
 }
 
+/* A handler that goes on after its answer does not hold it back, but does hold up the next. */
+static char early_body[5001];
+
+static void handle_early(struct weir_http *http, void *arg)
+{
+    (void)arg;
+    check_int(weir_http_reply(http, 200, NULL, (struct weir_str){ early_body, 5000 }), 0);
+    weir_sleep(weir_http_query(http).len ? WEIR_MS(10) : WEIR_SEC(1));
+}
+
+static void client_early(struct http_sim *sim)
+{
+    struct peer peer;
+    weir_time asked;
+
+    (void)sim;
+    memset(early_body, 'e', 5000);
+    peer_dial(&peer);
+    asked = weir_now();
+    peer_say(&peer, GET GET);
+    peer_expect(&peer, 200, early_body);
+    check(weir_now() - asked < WEIR_MS(200));
+    peer_expect(&peer, 200, early_body);
+    check(weir_now() - asked >= WEIR_SEC(1));
+    weir_sleep(WEIR_SEC(2));
+    peer_say(&peer, "GET /?quick HTTP/1.1\r\nHost: a\r\n\r\n");
+    weir_sleep(WEIR_SEC(1)); /* it returns while a small window holds up its answer */
+    peer_expect(&peer, 200, early_body);
+    peer_close(&peer);
+}
+
+static void a_handler_may_go_on_after_its_answer(void **state)
+{
+    (void)state;
+    run_plan(handle_early, false, client_early);
+}
+
 /* --- what a handler sees --- */
 
 static void handle_look(struct weir_http *http, void *arg)
@@ -574,6 +611,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_is_answered_by_one_send),
         cmocka_unit_test(a_long_pipeline_is_answered_piece_by_piece),
         cmocka_unit_test(an_answer_does_not_wait_for_the_next),
+        cmocka_unit_test(a_handler_may_go_on_after_its_answer),
         cmocka_unit_test(a_handler_sees_the_request),
         cmocka_unit_test(fields_are_checked_and_sent),
         cmocka_unit_test(no_answer_is_500),

@@ -363,6 +363,32 @@ static void closing_waits_for_the_peer(void **state)
     run(handle_hello, client_lingers);
 }
 
+static void change_no_linger(struct http_sim *sim)
+{
+    sim->http.linger = 0;
+}
+
+static void client_no_linger(struct http_sim *sim)
+{
+    struct peer peer;
+
+    peer_dial(&peer);
+    peer_say(&peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    peer_expect(&peer, 200, "hello");
+    peer_expect_end(&peer);
+    check_int((int64_t)sim->stats.conns, 0);
+    peer_close(&peer);
+}
+
+static void without_lingering_it_is_closed_at_once(void **state)
+{
+    (void)state;
+    handler_now = handle_hello;
+    client_now = client_no_linger;
+    change_now = change_no_linger;
+    seeds_each(SEEDS, time_seed);
+}
+
 /* --- deadlines that are no reason to look again --- */
 
 static void change_never(struct http_sim *sim)
@@ -413,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_does_not_read_is_cut),
         cmocka_unit_test(a_pipeline_that_is_not_read_is_cut),
         cmocka_unit_test(closing_waits_for_the_peer),
+        cmocka_unit_test(without_lingering_it_is_closed_at_once),
         cmocka_unit_test(never_never_comes),
     };
 

@@ -15,7 +15,7 @@ static int sim_run(const struct suite_need *need, uint64_t seed, void (*shard_ma
     config.short_writes = seed % 3 ? 200 : 0;
     config.no_buffers = seed % 5 ? 100 : 0;
     config.delay_max = seed % 4 ? WEIR_US(300) : WEIR_MS(1);
-    config.window = seed % 3 ? 65536 : need->narrow ? 1 + 300 * (seed % 4) : 24000;
+    config.window = seed % 3 ? 65536 : need->narrow ? 200 + 300 * (seed % 4) : 24000;
     return weir_sim_run(&config, shard_main, arg);
 }
 

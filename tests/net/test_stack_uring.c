@@ -1,5 +1,19 @@
 /* test_stack_uring.c - the stack suite on the kernel's sockets, by io_uring. */
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
 #include "tests/net/stack_suite.c"
+
+/* Where it is forbidden (containers), there is nothing to test. */
+static const char *uring_missing(void)
+{
+    struct io_uring_params params = { 0 };
+    int fd = (int)syscall(__NR_io_uring_setup, 4, &params);
+
+    if (fd < 0)
+        return strerror(errno);
+    close(fd);
+    return NULL;
+}
 
 static int kernel_run(const struct suite_need *need, uint64_t seed, void (*shard_main)(void *arg),
                       void *arg)
@@ -22,6 +36,7 @@ const struct stack_under_test stack_under_test = {
     .name = "uring",
     .kernel = true,
     .bulk = 8 << 20,
+    .missing = uring_missing,
     .run = kernel_run,
 };
 

@@ -215,12 +215,16 @@ static void run_hold(void *arg)
 
 static void test_long_running_fiber_is_reported(void **state)
 {
-    char said[4096];
+    const char held[] = "held shard 0 for ";
+    char said[4096], *at;
 
     (void)state;
     assert_int_equal(child_run(run_hold, NULL, said, sizeof said), 0);
     assert_non_null(strstr(said, "fiber 'greedy' (spawned at "));
-    assert_non_null(strstr(said, "held shard 0 for 1"));
+    at = strstr(said, held);
+    assert_non_null(at);
+    /* 15 ms; more, if the kernel took the CPU away. */
+    assert_true(strtol(at + sizeof held - 1, NULL, 10) >= 14);
 }
 
 static void sleeper(void *arg)

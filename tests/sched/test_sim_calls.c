@@ -253,7 +253,7 @@ enum { ALIVE = 0x600d, DEAD = 0xdead };
 struct flight {
     unsigned to;
     int state, ran;
-    bool brief, saw_cancel;
+    bool saw_cancel;
 };
 
 static int64_t flight_brief(void *arg)
@@ -282,6 +282,18 @@ static int64_t flight_suspends(void *arg)
     return slept < 0 ? slept : 7;
 }
 
+/* Ends by being cancelled only. */
+static int64_t flight_endless(void *arg)
+{
+    struct flight *flight = arg;
+
+    flight_brief(flight);
+    check_int(weir_sleep_until(WEIR_NEVER), -ECANCELED);
+    flight->saw_cancel = true;
+    check_int(flight->state, ALIVE);
+    return -ECANCELED;
+}
+
 static void flight_check(const struct flight *flight, int64_t result, weir_time deadline)
 {
     check(flight->ran <= 1);
@@ -302,6 +314,20 @@ static void flight_check(const struct flight *flight, int64_t result, weir_time 
         check(weir_cancelled() || weir_now() >= deadline);
 }
 
+static void flight_start(struct weir_call *call, struct flight *flight, bool ends)
+{
+    switch (weir_random(ends ? 3 : 2)) {
+    case 0:
+        weir_call_brief_start(call, flight->to, flight_brief, flight);
+        break;
+    case 1:
+        weir_call_start(call, flight->to, flight_suspends, flight);
+        break;
+    default:
+        weir_call_start(call, flight->to, flight_endless, flight);
+    }
+}
+
 static void flight_fiber(void *arg)
 {
     (void)arg;
@@ -309,13 +335,12 @@ static void flight_fiber(void *arg)
         struct flight flight = { .to = (unsigned)weir_random(SHARDS), .state = ALIVE };
         weir_time deadline =
             weir_random(3) == 0 ? WEIR_NEVER : weir_after(random_in(0, WEIR_US(400)));
-        int64_t result;
+        struct weir_call call;
 
-        flight.brief = weir_random(3) == 0;
-        result = flight.brief ? weir_call_brief(flight.to, flight_brief, &flight, deadline)
-                              : weir_call(flight.to, flight_suspends, &flight, deadline);
-        flight_check(&flight, result, deadline);
+        flight_start(&call, &flight, deadline != WEIR_NEVER);
+        flight_check(&flight, weir_await(&call.future, deadline), deadline);
         flight.state = DEAD;
+        memset(&call, 0xa5, sizeof call); /* nobody looks at it any more */
     }
 }
 

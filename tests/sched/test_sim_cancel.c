@@ -406,11 +406,68 @@ static void a_semaphore_serves_in_order(void **state)
     seeds_each(300, asking_seed);
 }
 
+/* --- when a waiter gives up, those behind it may fit --- */
+
+struct behind {
+    struct weir_sem *sem;
+    int64_t n;
+    weir_time deadline, ended;
+    int result;
+};
+
+static void waits_behind(void *arg)
+{
+    struct behind *behind = arg;
+
+    behind->result = weir_sem_wait(behind->sem, behind->n, behind->deadline);
+    behind->ended = weir_now();
+}
+
+static void behind_main(void *arg)
+{
+    struct weir_sem sem;
+    struct weir_scope scope;
+    struct behind big = { .sem = &sem, .n = 4, .deadline = weir_after(WEIR_MS(10)) };
+    struct behind small = { .sem = &sem, .n = 2, .deadline = WEIR_NEVER };
+
+    (void)arg;
+    weir_sem_init(&sem, UNITS);
+    weir_scope_init(&scope);
+    check_int(weir_sem_wait(&sem, 3, WEIR_NEVER), 0);
+    check_int(weir_spawn(&scope, waits_behind, &big), 0);
+    while (weir_list_empty(&sem.waiters))
+        weir_yield();
+    check_int(weir_spawn(&scope, waits_behind, &small), 0);
+    check_int(weir_sleep(WEIR_MS(20)), 0); /* and we have posted nothing */
+    check_int(big.result, -ETIMEDOUT);
+    check_int(small.result, 0);
+    check(small.ended >= big.deadline && small.ended < big.deadline + WEIR_MS(1));
+    check_int(weir_scope_join(&scope, WEIR_NEVER), 0);
+    check_int(sem.count, 0);
+}
+
+static void behind_seed(uint64_t seed)
+{
+    struct weir_sim_config config;
+
+    weir_sim_config_init(&config);
+    config.seed = seed;
+    config.limit = WEIR_SEC(1);
+    check_int(weir_sim_run(&config, behind_main, NULL), 0);
+}
+
+static void those_behind_move_up(void **state)
+{
+    (void)state;
+    seeds_each(50, behind_seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_ends_once_and_truly),
         cmocka_unit_test(a_semaphore_serves_in_order),
+        cmocka_unit_test(those_behind_move_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

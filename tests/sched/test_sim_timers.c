@@ -191,9 +191,9 @@ static void beyond_the_wheel(void **state)
 static void timer_round(void)
 {
     struct weir_timer a, b;
-    weir_time when_a = weir_after(random_in(0, WEIR_MS(3)));
-    weir_time when_b = weir_after(random_in(0, WEIR_MS(3)));
-    weir_time deadline = weir_after(random_in(0, WEIR_MS(3)));
+    weir_time when_a = weir_after(random_in(0, WEIR_MS(30)));
+    weir_time when_b = weir_after(random_in(0, WEIR_MS(30)));
+    weir_time deadline = weir_after(random_in(0, WEIR_MS(30)));
     weir_time first = when_a < when_b ? when_a : when_b;
     int winner;
 
@@ -201,6 +201,7 @@ static void timer_round(void)
     weir_timer_start(&b, when_b);
     winner = weir_race(deadline, &a.future, &b.future);
     check(a.future.done && b.future.done);
+    check(weir_now() <= (first < deadline ? first : deadline) + LATE_MAX);
     switch (winner) {
     case 0:
         check_int(a.future.result, 0);

@@ -1,0 +1,90 @@
+"""test_options.py HTTP ECHO - the command line of the apps: what is wrong is said in one line."""
+import socket
+import subprocess
+import sys
+
+import tap
+from serving import App, ECHO, ENDS, HTTP, get, Peer, run_case
+
+WRONG = [
+    ["--nothing"], ["--nothing=1"], ["-x"], ["word"], ["--listen"], ["--listen", "nonsense"],
+    ["--listen", "127.0.0.1"], ["--listen=127.0.0.1:65536"], ["--listen", "256.0.0.1:80"],
+    ["--listen", "unix:"], ["--shards", "x"], ["--shards", "-1"], ["--shards"],
+    ["--cpus", "x"], ["--cpus", "3-1"], ["--cpus="], ["--stack", "fast"], ["--balance", "more"],
+    ["--poll", "never"], ["--grace", "10"], ["--grace", "x"], ["--quiet=1"], ["--help=1"],
+    [word for i in range(17) for word in ("--listen", f"127.0.0.1:{10000 + i}")],
+]
+
+
+def call(*argv):
+    result = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            stdin=subprocess.DEVNULL, timeout=ENDS)
+    return result.returncode, result.stdout, result.stderr
+
+
+def wrong():
+    """a wrong flag or address: one line, status 2"""
+    for program, name in [(HTTP, "weir-http"), (ECHO, "weir-echo")]:
+        for argv in WRONG:
+            status, out, err = call(program, *argv)
+            assert status == 2, (argv, status, err)
+            assert out == "" and err.count("\n") == 1 and err.startswith(name + ": "), (argv, err)
+
+
+def helps():
+    """--help and --version"""
+    for program, name in [(HTTP, "weir-http"), (ECHO, "weir-echo")]:
+        status, out, err = call(program, "--help")
+        assert status == 0 and err == "", err
+        for flag in ["listen", "shards", "cpus", "stack", "balance", "poll", "grace", "quiet"]:
+            assert f"--{flag}" in out, flag
+        status, out, err = call(program, "--version")
+        assert (status, err) == (0, "") and out.split()[0] == name and out.count(".") >= 1, out
+
+
+def port_in_use():
+    """a port in use: one line, status 1"""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        address = "127.0.0.1:%d" % sock.getsockname()[1]
+        for program in [HTTP, ECHO]:
+            for stack in ["epoll", "auto"]:
+                for balance in ["reuseport", "least"]:
+                    status, out, err = call(program, "--listen", address, "--stack", stack,
+                                            "--balance", balance, "--shards", "2")
+                    err = "".join(line for line in err.splitlines(True) if "held shard" not in line)
+                    assert status == 1 and out == "", (status, out, err)
+                    assert err.count("\n") == 1 and address in err and "in use" in err, err
+
+
+def several():
+    """several addresses, --flag=value, --quiet"""
+    with App(HTTP, "--listen=127.0.0.1:0", "--shards=1", "--cpus=0", "--stack=epoll",
+             "--grace=1s", listen="[::1]:0") as app:
+        assert app.said.count("serving on http://") == 2 and "[::1]:" in app.said, app.said
+        assert "1 shard on CPU 0; epoll" in app.said, app.said
+        with Peer(app) as peer:
+            peer.say(get("/"))
+            assert peer.hear().body == b"Hello, World!"
+        trouble = app.stop()
+    process = subprocess.Popen([HTTP, "--quiet", "--listen", "127.0.0.1:0"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        process.communicate(timeout=0.5)
+        assert False, "it has ended"
+    except subprocess.TimeoutExpired:
+        process.terminate()
+    out, err = process.communicate(timeout=ENDS)
+    assert (process.returncode, out, err) == (0, "", ""), (process.returncode, out, err)
+    return trouble
+
+
+def main():
+    report = tap.Tap()
+    for case in [wrong, helps, port_in_use, several]:
+        run_case(report, case.__doc__, case)
+    sys.exit(report.done())
+
+
+main()
