@@ -19,6 +19,7 @@
 #include "sched/fiber.h"
 
 enum {
+    SHARD_LOOKS = 16,     /* at the rings, per turn of a shard that spins */
     SHARD_TIMERS = 256,   /* alarms fired per turn */
     SHARD_SIM_FIBERS = 8, /* fibers per turn in the simulation, at most */
     SHARD_QUANTUM_US = 500,
@@ -146,20 +147,63 @@ void weir_stop_wait_start(struct weir_stop_wait *wait)
         weir_list_push(&shard->stop_waits, &wait->link);
 }
 
+/* --- telling others --- */
+
+/* Keeps weir_shards.busy true before anything of this turn is told to others. */
+static void shard_count_busy(struct weir_shard *shard)
+{
+    bool busy = shard->stats.fibers > 0 || shard->calls_out > 0;
+
+    if (weir_likely(busy == shard->counted_busy))
+        return;
+    shard->counted_busy = busy;
+    if (busy)
+        atomic_fetch_add(&shard->all->busy, 1);
+    else if (atomic_fetch_sub(&shard->all->busy, 1) == 1)
+        for (unsigned i = 0; i < shard->all->count; i++)
+            shard->all->wake(shard->all->shard[i]); /* all is over: they need not sleep on */
+}
+
+/* What other shards are to know. */
+static void shard_tell(struct weir_shard *shard)
+{
+    shard_count_busy(shard);
+    if (weir_calls_flush(shard))
+        shard->calls_last = shard->now;
+}
+
 /* --- the turn --- */
+
+/* Another shard may have something for us soon. */
+static bool shard_spins(const struct weir_shard *shard)
+{
+    return shard->poll == WEIR_POLL_BUSY || shard->now - shard->calls_last < shard->idle_spin;
+}
+
+/* Takes what other shards have sent.  One that spins with nothing else to do looks some more times
+ * before it goes round: a look costs 5 ns, a turn 60. */
+static bool shard_calls(struct weir_shard *shard)
+{
+    int looks = weir_list_empty(&shard->ready) && shard_spins(shard) ? SHARD_LOOKS : 1;
+
+    while (!weir_calls_poll(shard))
+        if (--looks == 0)
+            return false;
+    shard->calls_last = shard->now;
+    shard_tell(shard); /* answers to brief calls need not wait for the rest of the turn */
+    return true;
+}
 
 /* Until when the driver may sleep: 0 when there is something to do, or to spin for. */
 static weir_time shard_may_sleep(struct weir_shard *shard)
 {
-    weir_time next = weir_wheel_next(&shard->wheel);
+    weir_time next;
 
-    if (!weir_list_empty(&shard->ready) || next <= shard->now || shard->poll == WEIR_POLL_BUSY ||
-        weir_shards_over(shard->all))
+    if (shard_spins(shard) || !weir_list_empty(&shard->ready) || weir_shards_over(shard->all))
         return 0;
-    if (shard->now - shard->calls_last < shard->idle_spin) {
-        weir_cpu_relax();
+    next = weir_wheel_next(&shard->wheel);
+    if (next <= shard->now)
         return 0;
-    }
     /* Pairs with the fence in call.c, calls_flush_to: either that side sees `asleep`, or we see
      * what it has pushed.  The same for orders, whose senders write wake_fd in any case. */
     atomic_store_explicit(&shard->asleep, true, memory_order_relaxed);
@@ -251,29 +295,6 @@ static bool shard_fibers_shuffled(struct weir_shard *shard)
     return worked || !weir_list_empty(&shard->ready);
 }
 
-/* Keeps weir_shards.busy true before anything of this turn is told to others. */
-static void shard_count_busy(struct weir_shard *shard)
-{
-    bool busy = shard->stats.fibers > 0 || shard->calls_out > 0;
-
-    if (weir_likely(busy == shard->counted_busy))
-        return;
-    shard->counted_busy = busy;
-    if (busy)
-        atomic_fetch_add(&shard->all->busy, 1);
-    else if (atomic_fetch_sub(&shard->all->busy, 1) == 1)
-        for (unsigned i = 0; i < shard->all->count; i++)
-            shard->all->wake(shard->all->shard[i]); /* all is over: they need not sleep on */
-}
-
-/* What other shards are to know. */
-static void shard_tell(struct weir_shard *shard)
-{
-    shard_count_busy(shard);
-    if (weir_calls_flush(shard))
-        shard->calls_last = shard->now;
-}
-
 bool weir_shard_turn(struct weir_shard *shard)
 {
     bool worked;
@@ -282,11 +303,7 @@ bool weir_shard_turn(struct weir_shard *shard)
     shard->stats.turns++;
     shard->now = shard->clock(shard);
     worked = shard_orders(shard);
-    if (weir_calls_poll(shard)) {
-        worked = true;
-        shard->calls_last = shard->now;
-        shard_tell(shard); /* answers to brief calls need not wait for the rest of the turn */
-    }
+    worked |= shard_calls(shard);
     worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);

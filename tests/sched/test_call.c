@@ -149,6 +149,7 @@ static void calls_with_pauses(void *arg)
     (void)arg;
     for (int i = 0; i < rounds; i++) {
         check(weir_call(next_shard(), where, &base, WEIR_NEVER) >= 0);
+        check(weir_call_brief(next_shard(), where, &base, WEIR_NEVER) >= 0);
         if (i % 16 == 0)
             weir_sleep(WEIR_US(i % 200));
     }
