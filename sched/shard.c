@@ -19,7 +19,7 @@
 #include "sched/fiber.h"
 
 enum {
-    SHARD_LOOKS = 16,     /* at the rings, per turn of a shard that spins */
+    SHARD_LOOKS = 64,     /* at the rings, per turn of a shard that spins */
     SHARD_TIMERS = 256,   /* alarms fired per turn */
     SHARD_SIM_FIBERS = 8, /* fibers per turn in the simulation, at most */
     SHARD_QUANTUM_US = 500,

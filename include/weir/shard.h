@@ -28,17 +28,20 @@ WEIR_API int64_t weir_call(unsigned to, int64_t (*fn)(void *arg), void *arg, wei
 WEIR_API int64_t weir_call_brief(unsigned to, int64_t (*fn)(void *arg), void *arg,
                                  weir_time deadline);
 
-/* The future form: several calls at once, or from a callback.  Fields are weir's own. */
+/* The future form: several calls at once, or from a callback.  Fields are weir's own.  What both
+ * shards touch has a cache line of its own, so that one line travels out and back. */
 struct weir_call {
     struct weir_future future;
-    int64_t (*fn)(void *arg);
-    void *arg;
-    struct weir_link link;   /* while it waits for a credit */
-    struct weir_fiber *runs; /* on the other shard: the fiber it became */
-    int64_t result;
-    uint16_t from, to;
-    bool brief, sent, answered;    /* whom it has reached: the ring, its end */
+    struct weir_link link;         /* while it waits for a credit */
+    bool sent, answered;           /* it is in the ring; it has come home */
     bool cancel_waits, cancel_out; /* its cancel: waits for a credit; is under way */
+
+    int64_t (*fn)(void *arg) __attribute__((aligned(64)));
+    void *arg;
+    int64_t result;
+    struct weir_fiber *runs; /* on the other shard: the fiber it became */
+    uint16_t from, to;
+    bool brief;
 };
 
 WEIR_API void weir_call_start(struct weir_call *call, unsigned to, int64_t (*fn)(void *arg),
