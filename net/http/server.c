@@ -194,7 +194,7 @@ static void server_init(struct weir_http_server *server)
         .headers_max = (uint32_t)weir_min_u64(config->headers_max, INT32_MAX / 2),
         .fields_max = (uint32_t)weir_min_u64(config->fields_max, WEIR_HTTP_FIELDS),
     };
-    weir_pool_init(&server->conns, sizeof(struct weir_http_conn), 8, max);
+    weir_pool_init(&server->conns, sizeof(struct weir_http_conn), 64, max); /* three cache lines */
     weir_pool_init(&server->https, sizeof(struct weir_http), 64, max);
     weir_pool_init(&server->outs, WEIR_HTTP_OUT_SIZE, 64, max);
     weir_pool_init(&server->blocks, WEIR_HTTP_BLOCK, 64, max);

@@ -88,7 +88,33 @@ static void uring_event(struct weir_uring *u, uint64_t name, int result, uint32_
     }
 }
 
-/* Handles a bounded number of completions; returns how many. */
+static void uring_prefetch_conn(const struct io_uring_cqe *cqe)
+{
+    __builtin_prefetch((void *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK), 1);
+}
+
+/* What a receive will touch, its connection being there: the operation that waits, which users put
+ * at the head of what they know of the connection, and what has arrived. */
+static void uring_prefetch_recv(const struct weir_uring *u, const struct io_uring_cqe *cqe)
+{
+    const struct weir_conn *conn = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+    const struct weir_bufs *bufs = &u->ring.bufs;
+    uint32_t id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if ((cqe->user_data & TAG_MASK) != TAG_RECV || !(cqe->flags & IORING_CQE_F_BUFFER))
+        return;
+    __builtin_prefetch(&bufs->buf[id], 1);
+    __builtin_prefetch(weir_bufs_at(bufs, id));
+    if (!conn->rx)
+        return;
+    __builtin_prefetch(conn->rx, 1);
+    __builtin_prefetch((char *)conn->rx + 64, 1);
+    __builtin_prefetch((char *)conn->rx + 128, 1);
+}
+
+/* Handles a bounded number of completions; returns how many.  Each is prepared in two steps while
+ * those before it are handled: with a thousand connections nearly all of it is out of the caches.
+ */
 static unsigned uring_reap(struct weir_uring *u)
 {
     struct io_uring_cq *cq = &u->ring.uring.cq;
@@ -96,11 +122,15 @@ static unsigned uring_reap(struct weir_uring *u)
 
     if (count > URING_BATCH)
         count = URING_BATCH;
+    for (unsigned i = 0; i < count && i < 2; i++)
+        uring_prefetch_conn(&cq->cqes[(head + i) & cq->ring_mask]);
     for (unsigned i = 0; i < count; i++) {
         const struct io_uring_cqe *cqe = &cq->cqes[(head + i) & cq->ring_mask];
-        const struct io_uring_cqe *next = &cq->cqes[(head + i + 1) & cq->ring_mask];
 
-        __builtin_prefetch((void *)(uintptr_t)(next->user_data & ~(uint64_t)TAG_MASK), 1);
+        if (i + 2 < count)
+            uring_prefetch_conn(&cq->cqes[(head + i + 2) & cq->ring_mask]);
+        if (i + 1 < count)
+            uring_prefetch_recv(u, &cq->cqes[(head + i + 1) & cq->ring_mask]);
         uring_event(u, cqe->user_data, cqe->res, cqe->flags);
     }
     io_uring_smp_store_release(cq->khead, head + count);

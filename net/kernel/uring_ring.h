@@ -78,7 +78,7 @@ static inline void weir_ring_buf_put(struct weir_ring *ring, const struct weir_b
 
     weir_assert(ring->bufs_out > 0);
     ring->bufs_out--;
-    io_uring_buf_ring_add(ring->buf_ring, bufs->data + (size_t)buf->id * bufs->size, bufs->size,
+    io_uring_buf_ring_add(ring->buf_ring, weir_bufs_at(bufs, buf->id), bufs->size,
                           (unsigned short)buf->id, (int)bufs->count - 1, 0);
     io_uring_buf_ring_advance(ring->buf_ring, 1);
 }
