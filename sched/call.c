@@ -15,6 +15,10 @@
 
 enum { CALL_CANCEL = 1 };
 
+_Static_assert(offsetof(struct weir_call, fn) == WEIR_CACHE_LINE &&
+                   sizeof(struct weir_call) <= 2 * WEIR_CACHE_LINE,
+               "what travels is one line of a call that is aligned");
+
 void weir_pair_init(struct weir_pair *pair)
 {
     memset(pair, 0, sizeof *pair);
@@ -307,7 +311,7 @@ void weir_call_brief_start(struct weir_call *call, unsigned to, int64_t (*fn)(vo
 
 int64_t weir_call(unsigned to, int64_t (*fn)(void *arg), void *arg, weir_time deadline)
 {
-    struct weir_call call;
+    _Alignas(WEIR_CACHE_LINE) struct weir_call call;
 
     weir_fiber_here("weir_call");
     weir_call_start(&call, to, fn, arg);
@@ -316,7 +320,7 @@ int64_t weir_call(unsigned to, int64_t (*fn)(void *arg), void *arg, weir_time de
 
 int64_t weir_call_brief(unsigned to, int64_t (*fn)(void *arg), void *arg, weir_time deadline)
 {
-    struct weir_call call;
+    _Alignas(WEIR_CACHE_LINE) struct weir_call call;
 
     weir_fiber_here("weir_call_brief");
     weir_call_brief_start(&call, to, fn, arg);

@@ -29,14 +29,15 @@ WEIR_API int64_t weir_call_brief(unsigned to, int64_t (*fn)(void *arg), void *ar
                                  weir_time deadline);
 
 /* The future form: several calls at once, or from a callback.  Fields are weir's own.  What both
- * shards touch has a cache line of its own, so that one line travels out and back. */
+ * shards touch stands together in the second 64 bytes: aligned to 64, one cache line of a call
+ * travels out and back. */
 struct weir_call {
     struct weir_future future;
     struct weir_link link;         /* while it waits for a credit */
     bool sent, answered;           /* it is in the ring; it has come home */
     bool cancel_waits, cancel_out; /* its cancel: waits for a credit; is under way */
 
-    int64_t (*fn)(void *arg) __attribute__((aligned(64)));
+    int64_t (*fn)(void *arg);
     void *arg;
     int64_t result;
     struct weir_fiber *runs; /* on the other shard: the fiber it became */
