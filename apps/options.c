@@ -26,7 +26,7 @@ static void usage(const struct app_about *about)
         "  --grace TIME         from a stop to cutting what still runs: 500ms, 10s; default 10s\n"
         "  --quiet              print nothing at start\n"
         "  --help, --version\n\n"
-        "SIGINT and SIGTERM stop it gracefully; a second one cuts.\n",
+        "SIGINT and SIGTERM stop it gracefully; a second one cuts.  SIGUSR1 lists the fibers.\n",
         about->name, weir_version(), about->does, about->name, APP_LISTEN_MAX, about->address);
 }
 

@@ -9,17 +9,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The host to click on when the address stands for all that the machine has; else NULL. */
+static const char *host_for_any(const struct weir_addr *addr)
+{
+    if (addr->sa.sa_family == AF_INET && addr->in.sin_addr.s_addr == htonl(INADDR_ANY))
+        return "localhost";
+    if (addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr))
+        return "[::1]";
+    return NULL;
+}
+
 static void print_address(const struct app *app, const struct weir_listener *listener)
 {
+    const char *name = app->about->name, *scheme = app->about->scheme, *host;
     struct weir_addr addr;
     char text[WEIR_ADDR_TEXT];
 
     weir_listener_addr(listener, &addr);
     weir_addr_format(&addr, text, sizeof text);
+    host = host_for_any(&addr);
     if (addr.sa.sa_family == AF_UNIX)
-        printf("%s: serving on %s\n", app->about->name, text);
+        printf("%s: serving on %s\n", name, text);
+    else if (host)
+        printf("%s: serving on %s://%s%s/, and on all other addresses (%s)\n", name, scheme, host,
+               strrchr(text, ':'), text);
     else
-        printf("%s: serving on %s://%s/\n", app->about->name, app->about->scheme, text);
+        printf("%s: serving on %s://%s/\n", name, scheme, text);
 }
 
 static void print_start(const struct app *app, struct weir_listener *const *listeners)

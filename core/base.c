@@ -21,7 +21,7 @@ struct line {
     size_t len;
 };
 
-void (*weir_panic_context)(char *text, size_t size);
+void (*_Atomic weir_panic_context)(char *text, size_t size);
 
 static void line_vadd(struct line *line, const char *format, va_list args)
 {

@@ -14,8 +14,8 @@
 /* Ends the program with one line on stderr: what was wrong and what to do instead. */
 _Noreturn void weir_panic(const char *format, ...) WEIR_PRINTF(1, 2);
 
-/* Adds to a panic's line where it happened (shard, fiber).  Set once, by sched/. */
-extern void (*weir_panic_context)(char *text, size_t size);
+/* Adds to a panic's line where it happened (shard, fiber).  Set by sched/. */
+extern void (*_Atomic weir_panic_context)(char *text, size_t size);
 
 /* States what only a bug of weir itself can break; stays on in release. */
 #define weir_assert(expr) \

@@ -5,6 +5,7 @@
  * fails.  Should a single shard not get its ring after all (memory), it goes on with epoll: the two
  * stacks differ in nothing a program can see. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <weir/runtime.h>
@@ -15,21 +16,31 @@
 
 enum { WHY_SIZE = 160 };
 
-/* Written before the shards start and after they have ended. */
+/* One weir_run. */
+struct run {
+    bool uring;
+    char why[WHY_SIZE]; /* that, or not that */
+};
+
+/* For those who ask outside of a shard: about the runtime that was started last. */
+static pthread_mutex_t run_lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *_Atomic run_stack_name = "";
 static char run_stack_why[WHY_SIZE];
+static unsigned runs_live;
 
 static int run_open(struct weir_driver **driver, struct weir_shard *shard,
                     const struct weir_config *config, void *arg)
 {
-    const bool *uring = arg;
+    const struct run *run = arg;
     char why[WHY_SIZE] = "";
     int error;
 
-    if (*uring) {
+    if (run->uring) {
         error = weir_uring_open(driver, shard, config, why, sizeof why);
-        if (error == 0)
+        if (error == 0) {
+            weir_stack_of(shard)->why = run->why;
             return 0;
+        }
         weir_log("shard %u: %s%s", shard->id, why,
                  config->stack == WEIR_STACK_AUTO ? "; it uses epoll" : "");
         if (config->stack != WEIR_STACK_AUTO)
@@ -38,51 +49,69 @@ static int run_open(struct weir_driver **driver, struct weir_shard *shard,
     error = weir_epoll_open(driver, shard, config, why, sizeof why);
     if (error)
         weir_log("shard %u: %s", shard->id, why);
+    else
+        weir_stack_of(shard)->why = run->uring ? "this shard could not have io_uring" : run->why;
     return error;
 }
 
-/* Whether to use io_uring, with the reason in run_stack_why; or a negated errno. */
-static int run_pick(const struct weir_config *config, bool *uring)
+/* Whether to use io_uring, and why; or a negated errno. */
+static int run_pick(struct run *run, const struct weir_config *config)
 {
     int error;
 
-    *uring = false;
+    run->uring = false;
     if (config->stack == WEIR_STACK_EPOLL) {
-        strcpy(run_stack_why, "asked for");
+        strcpy(run->why, "asked for");
         return 0;
     }
-    error = weir_uring_probe(run_stack_why, sizeof run_stack_why);
+    error = weir_uring_probe(run->why, sizeof run->why);
     if (error == 0) {
-        *uring = true;
-        strcpy(run_stack_why,
-               config->stack == WEIR_STACK_URING ? "asked for" : "the kernel has it");
+        run->uring = true;
+        strcpy(run->why, config->stack == WEIR_STACK_URING ? "asked for" : "the kernel has it");
         return 0;
     }
     if (config->stack == WEIR_STACK_URING) {
-        weir_log("stack uring: %s; stack auto or epoll would do", run_stack_why);
+        weir_log("stack uring: %s; stack auto or epoll would do", run->why);
         return error;
     }
     if (!config->quiet)
-        weir_log("using epoll: %s; --stack epoll does not ask", run_stack_why);
+        weir_log("using epoll: %s; --stack epoll does not ask", run->why);
     return 0;
+}
+
+static void run_begins(const struct run *run)
+{
+    pthread_mutex_lock(&run_lock);
+    runs_live++;
+    strcpy(run_stack_why, run->why);
+    atomic_store(&run_stack_name, run->uring ? "io_uring" : "epoll");
+    pthread_mutex_unlock(&run_lock);
+}
+
+static void run_ends(void)
+{
+    pthread_mutex_lock(&run_lock);
+    if (--runs_live == 0)
+        atomic_store(&run_stack_name, "");
+    pthread_mutex_unlock(&run_lock);
 }
 
 int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg)
 {
     char why[WHY_SIZE];
-    bool uring;
+    struct run run;
     int error = weir_config_check(config, why, sizeof why);
 
     if (error) {
         weir_log("%s", why);
         return error;
     }
-    error = run_pick(config, &uring);
+    error = run_pick(&run, config);
     if (error)
         return error;
-    atomic_store(&run_stack_name, uring ? "io_uring" : "epoll");
-    error = weir_runtime_run(config, run_open, &uring, shard_main, arg);
-    atomic_store(&run_stack_name, "");
+    run_begins(&run);
+    error = weir_runtime_run(config, run_open, &run, shard_main, arg);
+    run_ends();
     return error;
 }
 
@@ -96,14 +125,24 @@ int weir_config_shards(const struct weir_config *config)
     return error ? error : (int)shards;
 }
 
+/* The stack of the shard that asks, or NULL. */
+static const struct weir_stack *run_stack_here(void)
+{
+    return weir_shard_current ? weir_stack_of(weir_shard_current) : NULL;
+}
+
 const char *weir_stack_name(void)
 {
-    return atomic_load(&run_stack_name);
+    const struct weir_stack *stack = run_stack_here();
+
+    return stack ? stack->ops->name : atomic_load(&run_stack_name);
 }
 
 const char *weir_stack_why(void)
 {
-    return run_stack_why;
+    const struct weir_stack *stack = run_stack_here();
+
+    return stack && stack->why ? stack->why : run_stack_why;
 }
 
 const char *weir_version(void)

@@ -59,7 +59,7 @@ int weir_listen(struct weir_listener **listener, const char *address,
     }
     if (config->backlog <= 0 || config->accepted_max == 0 || weir_addr_parse(&addr, address) < 0)
         return -EINVAL;
-    return stack->ops->listen(stack, listener, &addr, address, config);
+    return stack->ops->listen(stack, listener, &addr, config);
 }
 
 int weir_accept(struct weir_listener *listener, struct weir_conn **conn, weir_time deadline)

@@ -33,8 +33,7 @@ struct weir_stack_ops {
     const char *name;
 
     int (*listen)(struct weir_stack *stack, struct weir_listener **listener,
-                  const struct weir_addr *addr, const char *text,
-                  const struct weir_listen_config *config);
+                  const struct weir_addr *addr, const struct weir_listen_config *config);
     void (*listener_addr)(const struct weir_listener *listener, struct weir_addr *addr);
     void (*listener_close)(struct weir_listener *listener);
 
@@ -64,6 +63,7 @@ struct weir_stack_ops {
 struct weir_stack {
     const struct weir_stack_ops *ops;
     struct weir_shard *shard;
+    const char *why; /* this one and no other; outlives it */
 };
 
 /* The stack of a shard: shard->net. */

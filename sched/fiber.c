@@ -94,6 +94,7 @@ static void fiber_deadline(struct weir_alarm *alarm)
 
 void weir_fiber_wake(struct weir_fiber *fiber)
 {
+    weir_shard_check(fiber->shard, "weir_future_set");
     if (fiber->left > 0 && --fiber->left == 0)
         fiber_ready(fiber);
 }
@@ -104,7 +105,7 @@ int weir_fiber_await(struct weir_fiber *fiber, struct weir_future *const *future
     int cause;
 
     for (size_t i = 0; i < count; i++) {
-        weir_assert(!futures[i]->waiter);
+        weir_assert(!futures[i]->waiter && !futures[i]->on_done);
         futures[i]->waiter = futures[i]->done ? NULL : fiber;
     }
     fiber->futures = futures;
@@ -135,12 +136,21 @@ void weir_fiber_cancel(struct weir_fiber *fiber)
     fiber_interrupt(fiber, -ECANCELED);
 }
 
+/* A scope does not know its shard, but its children do. */
+static void scope_check(const struct weir_scope *scope)
+{
+    if (!weir_list_empty(&scope->fibers))
+        weir_shard_check(weir_container_of(scope->fibers.prev, struct weir_fiber, sibling)->shard,
+                         "weir_spawn");
+}
+
 int weir_fiber_spawn(struct weir_shard *shard, struct weir_scope *scope, void (*fn)(void *arg),
                      void *arg, const char *name, const char *site, struct weir_fiber **out)
 {
     struct weir_fiber *fiber;
     char *stack;
 
+    scope_check(scope);
     if (scope->cancelled)
         return -ECANCELED;
     if (shard->stats.fibers >= shard->fibers_max || (scope->max && scope->count >= scope->max))

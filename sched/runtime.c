@@ -6,6 +6,7 @@
 #include "sched/runtime.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,26 +65,34 @@ static void runtime_wake(struct weir_shard *shard)
 /* The runtime that SIGINT and SIGTERM stop; one at a time. */
 static struct weir_shards *_Atomic signal_shards;
 
-static void signal_stop(int signal)
-{
-    struct weir_shards *shards = atomic_load(&signal_shards);
+/* Handlers that run just now, in whatever thread: counted before they look at signal_shards, so
+ * that who has cleared it and finds none can free what it named (signals_give_back). */
+static _Atomic int signal_running;
 
-    (void)signal;
-    if (shards)
-        weir_shards_stop(shards,
-                         atomic_load(&shards->stop) == WEIR_RUNNING ? WEIR_STOPPING : WEIR_CUTTING);
+static void shards_stop_more(struct weir_shards *shards)
+{
+    weir_shards_stop(shards,
+                     atomic_load(&shards->stop) == WEIR_RUNNING ? WEIR_STOPPING : WEIR_CUTTING);
 }
 
-static void signal_dump(int signal)
+static void shards_dump(struct weir_shards *shards)
 {
-    struct weir_shards *shards = atomic_load(&signal_shards);
-
-    (void)signal;
-    if (!shards)
-        return;
     atomic_fetch_add(&shards->dumps, 1);
     for (unsigned i = 0; i < shards->count; i++)
         shards->wake(shards->shard[i]);
+}
+
+static void signal_handler(int signal)
+{
+    struct weir_shards *shards;
+
+    atomic_fetch_add(&signal_running, 1);
+    shards = atomic_load(&signal_shards);
+    if (shards && signal == SIGUSR1)
+        shards_dump(shards);
+    else if (shards)
+        shards_stop_more(shards);
+    atomic_fetch_sub(&signal_running, 1);
 }
 
 struct signals {
@@ -103,7 +112,7 @@ static void signals_take(struct signals *signals, struct runtime *runtime)
         struct sigaction action;
 
         memset(&action, 0, sizeof action);
-        action.sa_handler = signal_number[i] == SIGUSR1 ? signal_dump : signal_stop;
+        action.sa_handler = signal_handler;
         action.sa_flags = SA_RESTART | SA_ONSTACK;
         sigemptyset(&action.sa_mask);
         sigaction(signal_number[i], &action, &signals->before[i]);
@@ -117,6 +126,8 @@ static void signals_give_back(struct signals *signals)
     for (size_t i = 0; i < WEIR_COUNT(signal_number); i++)
         sigaction(signal_number[i], &signals->before[i], NULL);
     atomic_store(&signal_shards, NULL);
+    while (atomic_load(&signal_running) > 0)
+        sched_yield();
 }
 
 /* The shards' threads leave signals to the thread that called weir_run. */

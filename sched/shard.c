@@ -29,23 +29,18 @@ enum {
 
 _Thread_local struct weir_shard *weir_shard_current __attribute__((tls_model("initial-exec")));
 
-struct weir_shard *weir_shard_here(const char *call)
+void weir_shard_missing(const char *call)
 {
-    if (weir_unlikely(!weir_shard_current))
-        weir_panic("%s: no shard runs on this thread; call it from a function that weir_run or "
-                   "weir_sim_run started",
-                   call);
-    return weir_shard_current;
+    weir_panic("%s: no shard runs on this thread; call it from a function that weir_run or "
+               "weir_sim_run started",
+               call);
 }
 
-void weir_shard_check(const struct weir_shard *shard, const char *what)
+void weir_shard_foreign(const struct weir_shard *shard, const char *what)
 {
-    if (weir_likely(shard == weir_shard_current))
-        return;
-    weir_shard_here(what);
     weir_panic("%s: this object belongs to shard %u and was used on shard %u; run the code there "
                "with weir_call",
-               what, shard->id, weir_shard_current->id);
+               what, shard->id, weir_shard_here(what)->id);
 }
 
 bool weir_on_shard(void)
@@ -223,8 +218,8 @@ static bool shard_drive(struct weir_shard *shard, bool worked_before)
     weir_time until = worked_before ? 0 : shard_may_sleep(shard);
     bool worked = shard->driver->ops->poll(shard->driver, until);
 
-    if (until != 0)
-        weir_shard_awake(shard);
+    if (until != 0 && atomic_load_explicit(&shard->asleep, memory_order_relaxed))
+        weir_shard_awake(shard); /* the driver found something to do instead of sleeping */
     return worked;
 }
 

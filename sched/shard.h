@@ -116,11 +116,26 @@ struct weir_shard {
 extern _Thread_local struct weir_shard *weir_shard_current
     __attribute__((tls_model("initial-exec")));
 
+/* How the two below end the program. */
+_Noreturn void weir_shard_missing(const char *call);
+_Noreturn void weir_shard_foreign(const struct weir_shard *shard, const char *what);
+
 /* The same for functions that need one: ends the program with a sentence when there is none. */
-struct weir_shard *weir_shard_here(const char *call);
+static inline struct weir_shard *weir_shard_here(const char *call)
+{
+    struct weir_shard *shard = weir_shard_current;
+
+    if (weir_unlikely(!shard))
+        weir_shard_missing(call);
+    return shard;
+}
 
 /* Ends the program with a sentence when `shard` is not the one that runs. */
-void weir_shard_check(const struct weir_shard *shard, const char *what);
+static inline void weir_shard_check(const struct weir_shard *shard, const char *what)
+{
+    if (weir_unlikely(shard != weir_shard_current))
+        weir_shard_foreign(shard, what);
+}
 
 int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *all,
                     const struct weir_config *config);

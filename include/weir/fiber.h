@@ -3,7 +3,8 @@
  * A fiber is a function with a stack of its own, run by one shard; it never moves to another.  It
  * gives way to others only where it awaits, so data of the shard needs no lock between awaits.
  * Stacks are small (64 KiB unless configured) and guarded: running over the end stops the program
- * with a message that names the fiber and where it was spawned.
+ * with a message that names the fiber and where it was spawned.  Compile with
+ * -fstack-clash-protection, as weir.pc says, or frames above 4 KiB may step over the guard.
  *
  * A scope owns the fibers spawned into it.  It is a local variable of the fiber that joins it, and
  * every scope must be joined before it goes out of sight: nothing outlives its scope unseen. */

@@ -55,15 +55,15 @@ WEIR_API int64_t weir_http_read(struct weir_http *http, void *data, size_t size)
 
 /* A field of the answer, before weir_http_reply or weir_http_begin.  Content-Length,
  * Transfer-Encoding, Connection and Date are weir's own.  -EINVAL: not a valid name or value;
- * -ENOBUFS: more than WEIR_HTTP_FIELDS_MAX bytes of fields. */
+ * -EALREADY: the answer has begun; -ENOBUFS: more than WEIR_HTTP_FIELDS_MAX bytes of fields. */
 enum { WEIR_HTTP_FIELDS_MAX = 2048 };
 WEIR_API int weir_http_field(struct weir_http *http, const char *name, struct weir_str value);
 
 /* The whole answer.  `type` NULL: no Content-Type.  The body is copied, so it may be anywhere. HEAD
- * gets the same header and no body.  0; -EINVAL: a status not in 200 .. 599; -EALREADY: answered
- * before; -ECONNRESET: the peer has gone; -ENOBUFS: more than 1 MiB from a brief handler, which
- * cannot wait for the peer (if it leaves it at that, 500 is sent).  Suspends only in ordinary
- * handlers, when the peer reads slowly. */
+ * gets the same header and no body.  0; -EINVAL: a status not in 200 .. 599, or a type that is no
+ * field value; -EALREADY: answered before; -ECONNRESET: the peer has gone; -ENOBUFS: more than 1
+ * MiB from a brief handler, which cannot wait for the peer (if it leaves it at that, 500 is sent).
+ * Suspends only in ordinary handlers, when the peer reads slowly. */
 WEIR_API int weir_http_reply(struct weir_http *http, int status, const char *type,
                              struct weir_str body);
 

@@ -75,8 +75,10 @@ WEIR_API void weir_listen_config_init(struct weir_listen_config *config);
 
 /* Listens on this shard.  Called on several shards with the same address, they share it, as
  * weir_config.balance says (Unix-domain sockets are always shared by WEIR_BALANCE_LEAST).  Port 0
- * takes a free port, the same one for all shards that ask for the same text.  `config` may be
- * NULL.  0, -EINVAL (address), -EADDRINUSE, -EACCES, ... */
+ * takes a free port, the same one for all shards that ask for it at that address.  The path of a
+ * Unix-domain socket is taken over when nobody listens there any more, and goes with the last
+ * listener.  `config` may be NULL.  0, -EINVAL (address), -EADDRINUSE (also when this shard listens
+ * there already), -EACCES, ... */
 WEIR_API int weir_listen(struct weir_listener **listener, const char *address,
                          const struct weir_listen_config *config);
 
@@ -137,7 +139,8 @@ WEIR_API int weir_shutdown(struct weir_conn *conn);
  * works in a cancelled fiber.  The connection must not be used afterwards. */
 WEIR_API void weir_close(struct weir_conn *conn);
 
-/* Closes with a reset (RST) instead of a FIN: unsent bytes are thrown away. */
+/* Closes with a reset (RST) instead of a FIN: unsent bytes are thrown away.  Unix-domain sockets
+ * know none: there it is weir_close. */
 WEIR_API void weir_abort(struct weir_conn *conn);
 
 WEIR_API int weir_local_addr(const struct weir_conn *conn, struct weir_addr *addr);

@@ -28,7 +28,7 @@ enum weir_stack_kind {
 };
 
 struct weir_config {
-    unsigned shards;  /* 0: one per CPU of `cpus`, within the cgroup's CPU quota */
+    unsigned shards;  /* 0: one per CPU of `cpus`; if that is NULL, within the cgroup's CPU quota */
     const char *cpus; /* such as "0,2-3"; NULL: the affinity mask of the process */
     enum weir_poll poll;
     weir_time idle_spin; /* after a cross-shard message an adaptive shard spins so long; 50 us */
@@ -40,7 +40,8 @@ struct weir_config {
     uint32_t rx_bufs;     /* receive buffers per shard, a power of two; default 256 */
     uint32_t rx_buf_size; /* bytes of each; default 4,096 */
     weir_time grace;      /* from stop to cancel; default 10 s */
-    bool signals;         /* SIGINT and SIGTERM stop; default true */
+    bool signals;         /* SIGINT, SIGTERM stop, SIGUSR1 lists the fibers; default true.  Of two
+                           * runtimes side by side the first to start has them */
     bool quiet;           /* say nothing at start; default false */
     uint64_t seed;        /* of the shards' random numbers; 0: taken from the kernel */
 };
@@ -49,8 +50,9 @@ struct weir_config {
 WEIR_API void weir_config_init(struct weir_config *config);
 
 /* Sets one field from text, as a command line has it: "shards" "4", "cpus" "0,2-3", "stack"
- * "uring", "balance" "least", "poll" "busy", "grace" "10s".  -EINVAL with one line in `why` that
- * says what was wrong and what is allowed; -ENOENT when there is no such option. */
+ * "uring", "balance" "least", "poll" "busy", "grace" "10s".  The text of "cpus" is kept, not
+ * copied. -EINVAL with one line in `why` that says what was wrong and what is allowed; -ENOENT when
+ * there is no such option. */
 WEIR_API int weir_config_set(struct weir_config *config, const char *option, const char *value,
                              char *why, size_t why_size);
 
@@ -72,8 +74,8 @@ struct weir_stop_wait {
 
 WEIR_API void weir_stop_wait_start(struct weir_stop_wait *wait);
 
-/* How many shards a config would start, and what the stack is called that they got.  The name is
- * "" before the shards have started. */
+/* How many shards a config would start; what the stack is called that the running shard got, or
+ * (outside of shards) those of the runtime started last: "" while there is none. */
 WEIR_API int weir_config_shards(const struct weir_config *config);
 WEIR_API const char *weir_stack_name(void);
 WEIR_API const char *weir_stack_why(void); /* why this one */

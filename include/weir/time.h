@@ -13,8 +13,8 @@ WEIR_BEGIN
 enum { WEIR_TICK_SHIFT = 16 };
 #define WEIR_TICK ((weir_time)1 << WEIR_TICK_SHIFT)
 
-/* The time at which this turn of the shard's loop began (a fiber that computes for long sees a
- * clock that stands still; weir_yield lets it move on). */
+/* The time at which this turn of the shard's loop began, or woke from its sleep (a fiber that
+ * computes for long sees a clock that stands still; weir_yield lets it move on). */
 WEIR_API weir_time weir_now(void);
 
 /* The deadline `span` from now; WEIR_NEVER when that is beyond the end of time. */

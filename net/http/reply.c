@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include "net/http/scan.h"
 #include "net/http/server.h"
 
 enum {
@@ -42,29 +43,24 @@ static char *put_number(char *at, uint64_t value)
 
 static bool is_token(const char *text)
 {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
+    const char *at = text;
 
-    if (!*text)
-        return false;
-    for (; *text; text++)
-        if (!((*text >= '0' && *text <= '9') || ((*text | 32) >= 'a' && (*text | 32) <= 'z') ||
-              strchr(marks, *text)))
-            return false;
-    return true;
+    while (http_set_has(&http_token, *at))
+        at++;
+    return at > text && *at == '\0';
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
 }
 
 /* RFC 9110, 5.5: no control bytes but TAB, no white space at the ends. */
 static bool is_field_value(struct weir_str value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-
-        if ((c < 32 && c != '\t') || c == 127)
-            return false;
-        if ((c == ' ' || c == '\t') && (i == 0 || i == value.len - 1))
-            return false;
-    }
-    return true;
+    if (value.len > 0 && (is_blank(value.at[0]) || is_blank(value.at[value.len - 1])))
+        return false;
+    return http_scan_value_portable(value.at, 0, value.len, NULL) == value.len;
 }
 
 static bool is_own_field(const char *name)
@@ -175,9 +171,11 @@ int weir_http_reply_head(struct weir_http *http, int status, const char *type, i
     struct weir_http_server *server = http->conn->server;
     size_t type_len = type ? strlen(type) : 0;
     size_t need = sizeof server->prefix + HEAD_SLACK + http->fields_len + type_len + extra;
-    char *begin = weir_http_out_room(http, need);
-    char *end = begin;
+    char *begin, *end;
 
+    if (!is_field_value((struct weir_str){ type, type_len }))
+        return -EINVAL;
+    begin = end = weir_http_out_room(http, need);
     if (!begin)
         return http->conn->in_fiber ? -ECONNRESET : -ENOBUFS;
     weir_http_prefix_refresh(server);

@@ -29,6 +29,10 @@ struct weir_http *weir_http_request_new(struct weir_http_conn *conn)
 
 void weir_http_request_reset(struct weir_http *http)
 {
+    struct weir_http_conn *conn = http->conn;
+
+    if (weir_unlikely(conn->wait == WEIR_HTTP_HEAD || conn->wait == WEIR_HTTP_BODY))
+        weir_http_wait(conn, WEIR_HTTP_BUSY); /* the next request has a time of its own */
     if (weir_unlikely(http->gather)) {
         free(http->gather);
         http->gather = NULL;

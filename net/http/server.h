@@ -27,7 +27,7 @@
 enum {
     WEIR_HTTP_OUT_SIZE = 1024,     /* of a weir_http_out: a small answer or some */
     WEIR_HTTP_BLOCK = 16384,       /* of a block: a pipeline of answers */
-    WEIR_HTTP_BRIEF_MAX = 1 << 20, /* bytes that answers of brief handlers may add up to */
+    WEIR_HTTP_BRIEF_MAX = 1 << 20, /* bytes of one answer of a brief handler */
     WEIR_HTTP_UNREAD_MAX = 65536,  /* of a body: passed over to keep the connection */
     WEIR_HTTP_SERVER_NAME_MAX = 128,
     WEIR_HTTP_ALLOW_MAX = 256,

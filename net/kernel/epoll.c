@@ -3,7 +3,8 @@
  * Edge-triggered: a connection is registered once, for everything, and what the kernel has told is
  * remembered in its flags.  A receive that got less than it asked for has emptied the socket, so
  * the flag goes down without a system call that would only say EAGAIN; but not once the kernel has
- * told of an end, an error or urgent data, after which no further edge may come.
+ * told of an end, an error or urgent data, after which no further edge may come, and not with
+ * Unix-domain sockets.
  *
  * Invariant: a connection without READABLE (WRITABLE) gets an event before there is something to
  * receive (room to send).  Memory of closed connections is kept until the batch of events that may
@@ -35,6 +36,7 @@ struct epoll {
     struct weir_kernel_conn *dead;
     struct weir_buf *free;
     struct weir_bufs bufs;
+    uint32_t bufs_out; /* not in `free` */
     struct epoll_event events[EPOLL_BATCH];
 };
 
@@ -58,6 +60,7 @@ static void epoll_buf_release(struct weir_buf *buf)
     e->kernel.stack.shard->stats.bufs--;
     buf->next = e->free;
     e->free = buf;
+    e->bufs_out--;
 }
 
 static struct weir_buf *epoll_buf_take(struct epoll *e)
@@ -67,11 +70,29 @@ static struct weir_buf *epoll_buf_take(struct epoll *e)
     if (!buf)
         return NULL;
     e->free = buf->next;
+    e->bufs_out++;
     e->kernel.stack.shard->stats.bufs++;
     return weir_bufs_take(&e->bufs, buf->id, 0);
 }
 
+/* What is kept of one connection cannot starve the others: when few are left, it is copied. */
+static struct weir_buf *epoll_buf_keep(struct epoll *e, struct weir_buf *buf)
+{
+    if (weir_likely(e->bufs_out <= e->bufs.count - e->bufs.count / 4))
+        return buf;
+    return weir_kernel_buf_move_out(&e->kernel.stack, buf);
+}
+
 /* --- connections --- */
+
+/* A Unix-domain receive ends at each message that carried descriptors, whatever lies behind it. */
+static bool fd_is_unix(int fd)
+{
+    socklen_t size = sizeof(int);
+    int domain = 0;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
 
 static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int fd)
 {
@@ -88,7 +109,7 @@ static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int 
         return NULL;
     }
     weir_kernel_conn_init(c, kernel, fd);
-    c->flags = WRITABLE;
+    c->flags = fd_is_unix(fd) ? WRITABLE | KEEP_READABLE : WRITABLE;
     return c;
 }
 
@@ -108,6 +129,8 @@ static void epoll_conn_close(struct weir_conn *conn, bool reset)
     c->flags = WEIR_KERNEL_CLOSED;
     if (reset)
         weir_kernel_linger_none(c->fd);
+    /* A close alone leaves it in the set while a child process has it open as well. */
+    epoll_ctl(e->fd, EPOLL_CTL_DEL, c->fd, NULL);
     close(c->fd);
     if (rx) {
         weir_list_del(&rx->link);
@@ -177,7 +200,7 @@ static ssize_t epoll_recv_buf(struct weir_kernel_conn *c, struct weir_io *io)
     n = epoll_recv_into(c, buf->data, e->bufs.size);
     if (n > 0) {
         buf->len = (uint32_t)n;
-        io->buf = buf;
+        io->buf = epoll_buf_keep(e, buf);
     } else {
         weir_buf_free(buf);
     }
@@ -417,10 +440,12 @@ static bool epoll_poll(struct weir_driver *driver, weir_time until)
     bool worked = weir_kernel_poll(&e->kernel);
 
     worked |= epoll_feed(e);
-    if (until == 0 || worked || epoll_ready(driver))
+    if (until == 0 || worked || epoll_ready(driver)) {
         e->count = epoll_wait(e->fd, e->events, EPOLL_BATCH, 0);
-    else
+    } else {
         e->count = epoll_sleep(e, until);
+        weir_shard_awake(e->kernel.stack.shard);
+    }
     for (int i = 0; i < e->count; i++)
         epoll_event(e, &e->events[i]);
     worked |= e->count > 0;

@@ -220,10 +220,6 @@ void weir_handoff_listener(struct weir_kernel_listener *l, int fd)
 {
     unsigned to;
 
-    if (weir_share_successor(l->share, &to)) {
+    if (weir_share_successor(l->share, fd, &to))
         handoff_send(l, to, fd, handoff_adopt, handoff_adopted);
-        return;
-    }
-    weir_share_unlink(l->share);
-    close(fd);
 }

@@ -180,11 +180,13 @@ void weir_listener_look(struct weir_kernel_listener *l)
 
 void weir_listener_look_all(struct weir_kernel *kernel)
 {
-    struct weir_link todo, *link;
+    uint32_t count = 0;
+    struct weir_link *link;
 
-    weir_list_init(&todo);
-    weir_list_move_all(&todo, &kernel->listeners);
-    while ((link = weir_list_pop(&todo)) != NULL) {
+    for (link = kernel->listeners.next; link != &kernel->listeners; link = link->next)
+        count++;
+    /* One at a time to the end: they may close each other, and must be found in the list. */
+    while (count-- > 0 && (link = weir_list_pop(&kernel->listeners)) != NULL) {
         weir_list_push(&kernel->listeners, link);
         weir_listener_look(weir_container_of(link, struct weir_kernel_listener, link));
     }
@@ -475,8 +477,7 @@ static void listener_open(struct weir_kernel_listener *l, struct weir_kernel *ke
 }
 
 int weir_kernel_listen(struct weir_stack *stack, struct weir_listener **listener,
-                       const struct weir_addr *addr, const char *text,
-                       const struct weir_listen_config *config)
+                       const struct weir_addr *addr, const struct weir_listen_config *config)
 {
     struct weir_kernel *kernel = weir_kernel_of(stack);
     struct weir_kernel_listener *l = calloc(1, sizeof *l);
@@ -486,7 +487,7 @@ int weir_kernel_listen(struct weir_stack *stack, struct weir_listener **listener
         return -ENOMEM;
     l->listener.stack = stack;
     l->accepted_max = config->accepted_max;
-    error = weir_share_join(&l->share, stack->shard, text, addr, config, kernel->balance, &l->fd);
+    error = weir_share_join(&l->share, stack->shard, addr, config, kernel->balance, &l->fd);
     if (error) {
         free(l);
         return error;

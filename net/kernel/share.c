@@ -108,12 +108,17 @@ static int socket_listen(const struct weir_addr *addr, const struct weir_listen_
 
 /* --- the registry; all under share_lock --- */
 
-static struct weir_share *share_find(const struct weir_shards *all, const char *text)
+static bool addr_same(const struct weir_addr *a, const struct weir_addr *b)
+{
+    return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
+}
+
+static struct weir_share *share_find(const struct weir_shards *all, const struct weir_addr *addr)
 {
     for (struct weir_link *at = share_registry.next; at != &share_registry; at = at->next) {
         struct weir_share *share = weir_container_of(at, struct weir_share, link);
 
-        if (share->all == all && strcmp(share->text, text) == 0)
+        if (share->all == all && (addr_same(&share->asked, addr) || addr_same(&share->addr, addr)))
             return share;
     }
     return NULL;
@@ -122,7 +127,6 @@ static struct weir_share *share_find(const struct weir_shards *all, const char *
 static void share_free(struct weir_share *share)
 {
     weir_list_del(&share->link);
-    free(share->text);
     free(share);
 }
 
@@ -137,21 +141,15 @@ static void share_unlink(struct weir_share *share)
     share->linked = false;
 }
 
-static int share_new(struct weir_share **out, struct weir_shards *all, const char *text,
-                     const struct weir_addr *addr)
+static int share_new(struct weir_share **out, struct weir_shards *all, const struct weir_addr *addr)
 {
     struct weir_share *share = calloc(1, sizeof *share + all->count * sizeof share->member[0]);
 
     if (!share)
         return -ENOMEM;
-    share->text = strdup(text);
-    if (!share->text) {
-        free(share);
-        return -ENOMEM;
-    }
     weir_list_init(&share->link);
     share->all = all;
-    share->addr = *addr;
+    share->asked = share->addr = *addr;
     *out = share;
     return 0;
 }
@@ -199,16 +197,16 @@ static int share_next(struct weir_share *share, const struct weir_shard *shard,
 }
 
 /* Finds or makes it; *fd as weir_share_join says. */
-static int share_get(struct weir_share **share, struct weir_shard *shard, const char *text,
+static int share_get(struct weir_share **share, struct weir_shard *shard,
                      const struct weir_addr *addr, const struct weir_listen_config *config,
                      enum weir_balance balance, int *fd)
 {
     int error;
 
-    *share = share_find(shard->all, text);
+    *share = share_find(shard->all, addr);
     if (*share)
         return share_next(*share, shard, config, fd);
-    error = share_new(share, shard->all, text, addr);
+    error = share_new(share, shard->all, addr);
     if (error)
         return error;
     (*share)->least = balance == WEIR_BALANCE_LEAST || addr->sa.sa_family == AF_UNIX;
@@ -220,14 +218,14 @@ static int share_get(struct weir_share **share, struct weir_shard *shard, const 
     return error;
 }
 
-int weir_share_join(struct weir_share **share, struct weir_shard *shard, const char *text,
+int weir_share_join(struct weir_share **share, struct weir_shard *shard,
                     const struct weir_addr *addr, const struct weir_listen_config *config,
                     enum weir_balance balance, int *fd)
 {
     int error;
 
     pthread_mutex_lock(&share_lock);
-    error = share_get(share, shard, text, addr, config, balance, fd);
+    error = share_get(share, shard, addr, config, balance, fd);
     if (!error) {
         struct weir_share_member *member = &(*share)->member[shard->id];
 
@@ -262,7 +260,7 @@ void weir_share_unref(struct weir_share *share)
     pthread_mutex_unlock(&share_lock);
 }
 
-bool weir_share_successor(struct weir_share *share, unsigned *to)
+bool weir_share_successor(struct weir_share *share, int fd, unsigned *to)
 {
     bool found = false;
 
@@ -271,8 +269,11 @@ bool weir_share_successor(struct weir_share *share, unsigned *to)
         found = atomic_load(&share->member[i].in);
         *to = i;
     }
-    if (!found)
+    if (!found) { /* all under the lock: nobody finds the address in use by what is gone */
         weir_list_del(&share->link);
+        share_unlink(share);
+        close(fd);
+    }
     pthread_mutex_unlock(&share_lock);
     return found;
 }

@@ -435,3 +435,15 @@ struct weir_buf *weir_kernel_buf_alloc(struct weir_stack *stack, size_t size)
                               .origin = weir_kernel_of(stack) };
     return buf;
 }
+
+struct weir_buf *weir_kernel_buf_move_out(struct weir_stack *stack, struct weir_buf *buf)
+{
+    struct weir_buf *copy = weir_kernel_buf_alloc(stack, buf->len);
+
+    if (!copy)
+        return buf;
+    memcpy(copy->data, buf->data, buf->len);
+    copy->len = buf->len;
+    weir_buf_free(buf);
+    return copy;
+}

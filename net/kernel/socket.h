@@ -170,6 +170,9 @@ int weir_kernel_peer_addr(const struct weir_conn *conn, struct weir_addr *addr);
 int weir_kernel_nodelay(struct weir_conn *conn, bool on);
 struct weir_buf *weir_kernel_buf_alloc(struct weir_stack *stack, size_t size);
 
+/* What it holds in memory of its own, and the buffer given back; itself when there is none. */
+struct weir_buf *weir_kernel_buf_move_out(struct weir_stack *stack, struct weir_buf *buf);
+
 /* The ends of a receive and a send. */
 static inline void weir_kernel_recv_done(struct weir_io *io, int64_t result)
 {
@@ -197,8 +200,7 @@ bool weir_kernel_send_now(struct weir_kernel_conn *conn, struct weir_io *io);
 /* --- listeners (listener.c) --- */
 
 int weir_kernel_listen(struct weir_stack *stack, struct weir_listener **listener,
-                       const struct weir_addr *addr, const char *text,
-                       const struct weir_listen_config *config);
+                       const struct weir_addr *addr, const struct weir_listen_config *config);
 void weir_kernel_listener_addr(const struct weir_listener *listener, struct weir_addr *addr);
 void weir_kernel_listener_close(struct weir_listener *listener);
 void weir_kernel_accept(struct weir_io *io);

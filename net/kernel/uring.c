@@ -153,6 +153,7 @@ static void uring_sleep(struct weir_uring *u, weir_time until)
     weir_time span = until == WEIR_NEVER ? WEIR_NEVER : until - shard->now;
 
     weir_ring_enter(&u->ring, span > 0, span);
+    weir_shard_awake(u->kernel.stack.shard);
 }
 
 static bool uring_poll(struct weir_driver *driver, weir_time until)

@@ -49,17 +49,12 @@ static bool uring_bufs_short(const struct weir_uring *u)
     return u->ring.bufs_out > u->ring.bufs.count - u->ring.bufs.count / 4;
 }
 
-/* A copy in memory of its own, so that what waits on one connection cannot starve the others. */
-static struct weir_buf *uring_buf_move_out(struct weir_uring *u, struct weir_buf *buf)
+/* What is kept of one connection, by its queue or by the user, cannot starve the others. */
+static struct weir_buf *uring_buf_keep(struct weir_uring *u, struct weir_buf *buf)
 {
-    struct weir_buf *copy = weir_kernel_buf_alloc(&u->kernel.stack, buf->len);
-
-    if (!copy)
+    if (weir_likely(!uring_bufs_short(u)) || buf->release != weir_uring_buf_release)
         return buf;
-    memcpy(copy->data, buf->data, buf->len);
-    copy->len = buf->len;
-    weir_buf_free(buf);
-    return copy;
+    return weir_kernel_buf_move_out(&u->kernel.stack, buf);
 }
 
 /* --- connections --- */
@@ -200,8 +195,7 @@ bool weir_uring_feed(struct weir_uring *u)
 
 static void uring_queue_push(struct weir_uring *u, struct weir_uring_conn *c, struct weir_buf *buf)
 {
-    if (uring_bufs_short(u))
-        buf = uring_buf_move_out(u, buf);
+    buf = uring_buf_keep(u, buf);
     buf->next = NULL;
     if (c->first)
         c->last->next = buf;
@@ -245,7 +239,7 @@ static void uring_recv_give(struct weir_uring_conn *c, struct weir_io *io, struc
     size_t n = buf->len;
 
     if (!io->data) {
-        io->buf = buf;
+        io->buf = uring_buf_keep(weir_uring_of(io->conn->stack), buf);
         weir_kernel_recv_done(io, (int64_t)n);
         return;
     }

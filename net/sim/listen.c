@@ -13,12 +13,11 @@
 struct sim_listener {
     struct weir_listener listener;
     struct weir_sim_driver *driver;
-    struct weir_link link;       /* in net->listeners, unless closed */
-    struct weir_link accepts;    /* struct weir_io */
-    struct weir_link arrived;    /* struct weir_sim_end, not handed out */
-    size_t waiting, waiting_max; /* how many have arrived */
-    struct weir_addr addr;
-    char text[WEIR_ADDR_TEXT]; /* what was asked for: shards with the same text share a port */
+    struct weir_link link;        /* in net->listeners, unless closed */
+    struct weir_link accepts;     /* struct weir_io */
+    struct weir_link arrived;     /* struct weir_sim_end, not handed out */
+    size_t waiting, waiting_max;  /* how many have arrived */
+    struct weir_addr asked, addr; /* asked with port 0: addr has the port it got */
     bool ipv6_only, stopped, closed;
     struct weir_stop_wait stop;
     struct weir_sim_event settle; /* cancelled accepts, the end of a closed listener */
@@ -235,21 +234,30 @@ static void sim_listener_stop(struct weir_future *future)
     sim_listener_match(listener);
 }
 
-/* The listener of `driver`, or (NULL) of any shard, that was asked for by the same text. */
-static struct sim_listener *sim_listener_same(struct weir_sim_net *net, const char *text,
+static bool sim_addr_same(const struct weir_addr *a, const struct weir_addr *b)
+{
+    return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
+}
+
+/* The listener of `driver`, or (NULL) of any shard, at that address or asked for by it. */
+static struct sim_listener *sim_listener_same(struct weir_sim_net *net,
+                                              const struct weir_addr *addr,
                                               const struct weir_sim_driver *driver)
 {
-    for (struct weir_link *at = net->listeners.next; at != &net->listeners; at = at->next)
-        if (strcmp(sim_listener_of(at)->text, text) == 0 &&
-            (driver == NULL || sim_listener_of(at)->driver == driver))
-            return sim_listener_of(at);
+    for (struct weir_link *at = net->listeners.next; at != &net->listeners; at = at->next) {
+        struct sim_listener *listener = sim_listener_of(at);
+
+        if ((sim_addr_same(&listener->asked, addr) || sim_addr_same(&listener->addr, addr)) &&
+            (driver == NULL || listener->driver == driver))
+            return listener;
+    }
     return NULL;
 }
 
-/* Port 0 becomes a port, the same one for all shards with the same text. */
+/* Port 0 becomes a port, the same one for all shards. */
 static void sim_listener_bind(struct sim_listener *listener, struct weir_sim_net *net)
 {
-    const struct sim_listener *same = sim_listener_same(net, listener->text, NULL);
+    const struct sim_listener *same = sim_listener_same(net, &listener->asked, NULL);
 
     if (same != NULL)
         listener->addr = same->addr;
@@ -258,24 +266,22 @@ static void sim_listener_bind(struct sim_listener *listener, struct weir_sim_net
 }
 
 int weir_sim_listen(struct weir_stack *stack, struct weir_listener **out,
-                    const struct weir_addr *addr, const char *text,
-                    const struct weir_listen_config *config)
+                    const struct weir_addr *addr, const struct weir_listen_config *config)
 {
     struct weir_sim_driver *driver = weir_container_of(stack, struct weir_sim_driver, stack);
     struct sim_listener *listener;
 
-    if (sim_listener_same(driver->net, text, driver) != NULL)
+    if (sim_listener_same(driver->net, addr, driver) != NULL)
         return -EADDRINUSE;
     listener = calloc(1, sizeof *listener);
     if (listener == NULL)
         return -ENOMEM;
     listener->listener.stack = stack;
     listener->driver = driver;
-    listener->addr = *addr;
+    listener->asked = listener->addr = *addr;
     listener->ipv6_only = config->ipv6_only;
     listener->waiting_max =
         (size_t)(config->backlog > 0 ? config->backlog : 1) + config->accepted_max;
-    strncpy(listener->text, text, sizeof listener->text - 1);
     sim_listener_bind(listener, driver->net);
     weir_list_init(&listener->accepts);
     weir_list_init(&listener->arrived);

@@ -110,8 +110,7 @@ weir_time weir_sim_driver_next(const struct weir_sim_driver *driver);
 
 /* listen.c */
 int weir_sim_listen(struct weir_stack *stack, struct weir_listener **listener,
-                    const struct weir_addr *addr, const char *text,
-                    const struct weir_listen_config *config);
+                    const struct weir_addr *addr, const struct weir_listen_config *config);
 void weir_sim_listener_addr(const struct weir_listener *listener, struct weir_addr *addr);
 void weir_sim_listener_close(struct weir_listener *listener);
 void weir_sim_accept(struct weir_io *io);

@@ -1,7 +1,9 @@
 """test_http.py HTTP ECHO - weir-http by curl, wrk and raw sockets, on io_uring and on epoll."""
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -106,9 +108,35 @@ REFUSED = [
      "both framings"),
     (400, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
      "two lengths"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+     "the same length twice"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", "a list of lengths"),
     (400, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", "bad length"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+     "space behind Transfer-Encoding"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+     "vertical tab before chunked"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+     "folded Transfer-Encoding"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nX: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "Transfer-Encoding behind a bare LF"),
+    (400, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+     "chunked is not the last coding"),
+    (400, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "chunked in HTTP/1.0"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nX(: a\r\n\r\n", "field name that is no token"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n", "control byte"),
+    (400, b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "Host that is no host"),
+    (400, b"GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", "user in the target"),
     (400, b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
      "bad chunk size"),
+    (400, b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\r\nhello\r\n",
+     "bad chunk extension"),
+    (400, b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n",
+     "chunk size before a bare LF"),
+    (400, b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"10000000000000005\r\nhello\r\n", "chunk size beyond 64 bits"),
+    (413, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551617\r\n\r\n",
+     "length beyond 64 bits"),
     (413, b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741825\r\n\r\n", "body too large"),
     (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", "request line too long"),
     (417, b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: magic\r\n\r\n",
@@ -135,6 +163,37 @@ def refusals(app):
                 assert peer.rest() == b"", name
 
 
+MIXED = (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n", get("/plaintext"))
+
+
+def split(app):
+    """requests cut at every byte, and said byte by byte"""
+    said = b"".join(MIXED)
+    with Peer(app) as peer:
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        cuts = [[said[:at], said[at:]] for at in range(1, len(said))]
+        for pieces in cuts + [[said[at:at + 1] for at in range(len(said))]]:
+            for piece in pieces:
+                peer.say(piece)
+            assert peer.hear().body == b"abc"
+            assert peer.hear().body == b"Hello, World!"
+
+
+def half_requests(app):
+    """a peer that ends its side within a request gets what was whole, and the end"""
+    said = get("/plaintext") + get("/json") + get("/plaintext")
+    for at in range(len(said)):
+        with Peer(app) as peer:
+            if at:
+                peer.say(said[:at])
+            peer.sock.shutdown(socket.SHUT_WR)
+            whole = said[:at].count(b"\r\n\r\n")
+            for _ in range(whole):
+                assert peer.hear().status == 200
+            assert peer.rest() == b"", at
+
+
 def half_close(app):
     """a peer that has ended its side is answered"""
     with Peer(app) as peer:
@@ -150,9 +209,10 @@ def resets(app):
     starts = [b"", b"GE", get("/plaintext"), get("/plaintext") + b"GET", get("/delay/20"),
               b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc",
               b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"]
-    for i in range(140):
+    starts += [b"".join(MIXED)[:at] for at in range(1, len(b"".join(MIXED)))]
+    for i in range(2 * len(starts)):
         peer = Peer(app)
-        peer.say(starts[i % len(starts)])
+        peer.say(starts[i // 2])
         if i % 2:
             peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
@@ -161,9 +221,43 @@ def resets(app):
             peer.say(get("/stats"))
             shards = json.loads(peer.hear().body)["shards"]
             if sum(shard["connections"] for shard in shards) == 1:
+                assert sum(shard["fibers"] for shard in shards) == 3, shards
+                assert sum(shard["buffers"] for shard in shards) <= 1, shards
                 return
             peer.say(get("/delay/10"))
             peer.hear()
+
+
+def bounds(app):
+    """many small chunks, a field as long as may be, and the bounds of the header"""
+    with Peer(app) as peer:
+        peer.say(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 + b"1\r\nx\r\n" * 20000 + b"0\r\n\r\n" + get("/plaintext"))
+        assert peer.hear().body == b"x" * 20000
+        assert peer.hear().body == b"Hello, World!"
+        fields = b"Host: a\r\n" + b"X: a\r\n" * 62
+        longest = b"Y: " + b"y" * (16384 - len(fields) - 5) + b"\r\n"
+        peer.say(b"GET /plaintext HTTP/1.1\r\n" + fields + longest + b"\r\n")
+        assert peer.hear().status == 200
+        peer.say(b"GET /plaintext?" + b"q" * (8192 - len("GET /plaintext? HTTP/1.1"))
+                 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert peer.hear().status == 200
+
+
+def waiting(app):
+    """600 requests that wait for their bodies, on two shards of 256 buffers, hold up nobody"""
+    peers = [Peer(app) for _ in range(600)]
+    for peer in peers:
+        peer.say(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+    for _ in range(4):
+        with Peer(app) as other:
+            other.say(get("/shard/0") + get("/shard/1"))
+            assert other.hear().status == 200 and other.hear().status == 200
+    for peer in peers:
+        peer.say(b"cde")
+    for peer in peers:
+        assert peer.hear().body == b"abcde"
+        peer.close()
 
 
 def stats(app):
@@ -233,11 +327,35 @@ def busy(stack):
         return app.stop()
 
 
+def ipv6(stack):
+    """IPv6, and a URL that leads there"""
+    with App(HTTP, "--stack", stack, "--shards", "2", "--listen", "[::]:0") as app:
+        url = re.search(r"serving on (http://\[::1\]:\d+/), and on all other", app.said).group(1)
+        assert curl("-g", url) == b"Hello, World!"
+        return app.stop()
+
+
+def dump(stack):
+    """SIGUSR1 lists the fibers, and all goes on"""
+    with App(HTTP, "--stack", stack, "--shards", "2") as app:
+        with Peer(app) as peer:
+            peer.say(get("/delay/300"))
+            assert peer.silent(0.1)
+            app.signal(signal.SIGUSR1)
+            said = ""
+            while said.count("fiber 'main'") < 2 or "fiber 'http request'" not in said:
+                said += app.process.stderr.readline()
+            assert said.count(" (spawned at ") == 3, said
+            assert peer.hear().body == b"slept 300 ms\n"
+        return app.stop()
+
+
 def main():
     report = tap.Tap()
-    each_stack(report, with_app, [routes, head, bodies, expects, pipeline, refusals, half_close,
-                                  resets, stats, load])
-    each_stack(report, lambda test, stack: test(stack), [unix, least, busy])
+    each_stack(report, with_app, [routes, head, bodies, expects, pipeline, refusals, split,
+                                  half_requests, half_close, resets, bounds, waiting, stats,
+                                  load])
+    each_stack(report, lambda test, stack: test(stack), [unix, least, busy, ipv6, dump])
     sys.exit(report.done())
 
 

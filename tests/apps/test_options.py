@@ -1,4 +1,6 @@
 """test_options.py HTTP ECHO - the command line of the apps: what is wrong is said in one line."""
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,9 +18,9 @@ WRONG = [
 ]
 
 
-def call(*argv):
+def call(*argv, **user):
     result = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            stdin=subprocess.DEVNULL, timeout=ENDS)
+                            stdin=subprocess.DEVNULL, timeout=ENDS, **user)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -58,6 +60,37 @@ def port_in_use():
                     assert err.count("\n") == 1 and address in err and "in use" in err, err
 
 
+def nobody():
+    """Options of subprocess.run that make an ordinary user of us; the reason when they cannot."""
+    port = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+    with open(port, encoding="ascii") as file:
+        if int(file.read()) <= 80:
+            return {}, "port 80 is for everybody here"
+    user = {"user": "nobody"} if os.getuid() == 0 else {}
+    try:
+        subprocess.run([HTTP, "--version"], stdout=subprocess.DEVNULL, check=True, **user)
+    except OSError as error:
+        return {}, f"nobody cannot run it: {error}"
+    return user, ""
+
+
+def port_denied(user):
+    """a port one may not have: one line, status 1"""
+    status, out, err = call(HTTP, "--listen", "127.0.0.1:80", **user)
+    err = "".join(line for line in err.splitlines(True) if "held shard" not in line)
+    assert (status, out) == (1, ""), (status, out, err)
+    assert err.count("\n") == 1 and "127.0.0.1:80" in err and "denied" in err, err
+
+
+def urls():
+    """an address that stands for all is printed as one that can be clicked"""
+    with App(HTTP, "--shards", "1", "--listen", "0.0.0.0:0", "--listen", "[::]:0") as app:
+        for host in ["localhost", r"\[::1\]"]:
+            found = re.search(rf"serving on http://{host}:\d+/, and on all other", app.said)
+            assert found, app.said
+        return app.stop()
+
+
 def several():
     """several addresses, --flag=value, --quiet"""
     with App(HTTP, "--listen=127.0.0.1:0", "--shards=1", "--cpus=0", "--stack=epoll",
@@ -82,8 +115,13 @@ def several():
 
 def main():
     report = tap.Tap()
-    for case in [wrong, helps, port_in_use, several]:
+    for case in [wrong, helps, port_in_use, urls, several]:
         run_case(report, case.__doc__, case)
+    user, reason = nobody()
+    if reason:
+        report.skip(port_denied.__doc__, reason)
+    else:
+        run_case(report, port_denied.__doc__, lambda: port_denied(user))
     sys.exit(report.done())
 
 

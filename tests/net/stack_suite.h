@@ -15,7 +15,7 @@ struct suite_need {
     unsigned shards; /* default 1 */
     uint32_t conns_max, rx_bufs;
     enum weir_balance balance;
-    bool kernel;    /* needs real sockets */
+    bool kernel;    /* needs real sockets; left out where they are simulated */
     unsigned seeds; /* for simulated ones; default 20 */
     bool narrow;    /* reads while it sends: a simulated window may be tiny */
 };

@@ -69,6 +69,25 @@ static void few_buffers_feed_all(void *arg)
         pair_close(&hungry[i].pair);
 }
 
+/* Whoever keeps what was received, for however long, keeps nobody else from receiving. */
+static void kept_buffers_starve_nobody(void *arg)
+{
+    struct weir_buf *kept[HUNGRY];
+    struct pair pair[HUNGRY];
+
+    (void)arg;
+    for (int i = 0; i < HUNGRY; i++) {
+        pair_open(&pair[i]);
+        stream_send(pair[i].a, MEAL, 0, 8);
+        check(weir_recv_buf(pair[i].b, &kept[i], SOON) > 0);
+    }
+    for (int i = 0; i < HUNGRY; i++) {
+        stream_check(kept[i]->data, kept[i]->len, 0, 8);
+        weir_buf_free(kept[i]);
+        pair_close(&pair[i]);
+    }
+}
+
 /* --- peers of our own --- */
 
 static int raw_connect(struct weir_listener *listener)
@@ -287,6 +306,7 @@ static void the_least_loaded_gets_the_next(void *arg)
 
 static const struct suite_case suite_limits[] = {
     { "few_buffers_feed_all", few_buffers_feed_all, { .rx_bufs = 8 } },
+    { "kept_buffers_starve_nobody", kept_buffers_starve_nobody, { .rx_bufs = 8 } },
     { "conns_max_pauses_accepting",
       conns_max_pauses_accepting,
       { .kernel = true, .conns_max = CONNS_MAX } },

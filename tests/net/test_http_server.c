@@ -320,6 +320,8 @@ static void handle_fields(struct weir_http *http, void *arg)
     check_int(weir_http_field(http, "Y", (struct weir_str){ big, sizeof big - 10 - 5 }), 0);
     check_int(weir_http_field(http, "Z", WEIR_STR("")), -ENOBUFS);
     check_int(weir_http_reply(http, 99, NULL, WEIR_STR("")), -EINVAL);
+    check_int(weir_http_reply(http, 200, "text/plain\r\nX-Split: 1", WEIR_STR("")), -EINVAL);
+    check_int(weir_http_reply(http, 200, " text/plain", WEIR_STR("")), -EINVAL);
     check_int(weir_http_reply(http, 418, NULL, WEIR_STR("tea")), 0);
     check_int(weir_http_reply(http, 200, NULL, WEIR_STR("again")), -EALREADY);
     check_int(weir_http_field(http, "X-Late", WEIR_STR("1")), -EALREADY);

@@ -278,6 +278,33 @@ static void an_unread_body_is_passed_over_up_to_a_bound(void **state)
     run(handle_hello, false, client_unread);
 }
 
+/* What comes behind a body whose end cannot be found is nobody's request. */
+static void client_unread_broken(struct http_sim *sim)
+{
+    static const char *const broken[] = {
+        "x\r\n", "1\r\naX", "1;\r\n", "5\nhello\r\n", "8000000000000000\r\n", "0\r\n X: y\r\n\r\n"
+    };
+    char text[512];
+    struct peer peer;
+
+    for (size_t i = 0; i < WEIR_COUNT(broken); i++) {
+        snprintf(text, sizeof text, POST_CHUNKED "1\r\na\r\n%s" GET, broken[i]);
+        peer_dial(&peer);
+        peer_say(&peer, text);
+        peer_expect(&peer, 200, "hello");
+        peer_expect_end(&peer);
+        peer_close(&peer);
+    }
+    check_int((int64_t)sim->stats.requests, WEIR_COUNT(broken));
+}
+
+static void behind_a_broken_body_is_no_request(void **state)
+{
+    (void)state;
+    run(handle_hello, true, client_unread_broken);
+    run(handle_hello, false, client_unread_broken);
+}
+
 /* --- 100-continue --- */
 
 #define POST_EXPECT \
@@ -350,6 +377,8 @@ static void handle_stream(struct weir_http *http, void *arg)
     size_t at = 0;
 
     (void)arg;
+    check_int(weir_http_begin(http, 200, "text/plain\n", -1), -EINVAL);
+    check_int(weir_http_begin(http, 600, "text/plain", -1), -EINVAL);
     check_int(weir_http_begin(http, 200, "text/plain", weir_http_query(http).len ? 28197 : -1), 0);
     check_int(weir_http_begin(http, 200, NULL, -1), -EALREADY);
     check_int(weir_http_reply(http, 200, NULL, WEIR_STR("")), -EALREADY);
@@ -551,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_body_cut_short_is_not_answered),
         cmocka_unit_test(a_brief_handler_reads_what_is_there),
         cmocka_unit_test(an_unread_body_is_passed_over_up_to_a_bound),
+        cmocka_unit_test(behind_a_broken_body_is_no_request),
         cmocka_unit_test(reading_sends_100),
         cmocka_unit_test(who_does_not_read_sends_no_100),
         cmocka_unit_test(answers_in_pieces),

@@ -200,6 +200,33 @@ static void a_slow_second_header_is_408(void **state)
     run(handle_hello, client_slow_second);
 }
 
+/* Each piece ends one request and begins the next: the time of each counts from its own start. */
+static void client_overlaps(struct http_sim *sim)
+{
+    static const char two[] = GET GET;
+    struct peer peer;
+    weir_time last;
+
+    peer_dial(&peer);
+    peer_say_bytes(&peer, two, 10);
+    for (int i = 0; i < 6; i++) {
+        weir_sleep(WEIR_SEC(4));
+        peer_say_bytes(&peer, two + 10, sizeof GET - 1);
+        last = weir_now();
+        peer_expect(&peer, 200, "hello");
+    }
+    peer_expect(&peer, 408, NULL);
+    check_after(last, WEIR_SEC(10), SLACK);
+    check_int((int64_t)sim->stats.timeouts, 1);
+    peer_close(&peer);
+}
+
+static void each_header_has_its_own_time(void **state)
+{
+    (void)state;
+    run(handle_hello, client_overlaps);
+}
+
 /* --- the body --- */
 
 #define POST "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
@@ -264,6 +291,36 @@ static void a_slow_body_that_nobody_reads_ends_the_connection(void **state)
 {
     (void)state;
     run(handle_hello, client_slow_unread);
+}
+
+/* The same as with headers: what ends one body that nobody reads begins the next. */
+static void client_overlapping_bodies(struct http_sim *sim)
+{
+    char piece[50 + sizeof POST - 1 + 50];
+    struct peer peer;
+    weir_time last;
+
+    memset(piece, 'x', sizeof piece);
+    memcpy(piece + 50, POST, sizeof POST - 1);
+    peer_dial(&peer);
+    peer_say_bytes(&peer, piece + 50, sizeof piece - 50);
+    peer_expect(&peer, 200, "hello");
+    for (int i = 0; i < 4; i++) {
+        weir_sleep(WEIR_SEC(25));
+        peer_say_bytes(&peer, piece, sizeof piece);
+        last = weir_now();
+        peer_expect(&peer, 200, "hello");
+    }
+    check_int((int64_t)sim->stats.timeouts, 0);
+    peer_expect_end(&peer);
+    check_after(last, WEIR_SEC(60), SLACK);
+    peer_close(&peer);
+}
+
+static void each_body_has_its_own_time(void **state)
+{
+    (void)state;
+    run(handle_hello, client_overlapping_bodies);
 }
 
 /* --- sending --- */
@@ -434,8 +491,10 @@ int main(void)
         cmocka_unit_test(a_slow_header_is_408),
         cmocka_unit_test(a_header_just_in_time_is_answered),
         cmocka_unit_test(a_slow_second_header_is_408),
+        cmocka_unit_test(each_header_has_its_own_time),
         cmocka_unit_test(a_slow_body_is_408),
         cmocka_unit_test(a_slow_body_that_nobody_reads_ends_the_connection),
+        cmocka_unit_test(each_body_has_its_own_time),
         cmocka_unit_test(a_peer_that_does_not_read_is_cut),
         cmocka_unit_test(a_pipeline_that_is_not_read_is_cut),
         cmocka_unit_test(closing_waits_for_the_peer),

@@ -117,6 +117,75 @@ static void yield_order(void *arg)
     check(strcmp(text, "aaabbb") == 0);
 }
 
+/* The quantum: those who only yield keep neither timers nor the network waiting. */
+static void alarm_rings(struct weir_alarm *alarm)
+{
+    alarm->fire = NULL;
+}
+
+static void yield_until_it_rings(void *arg)
+{
+    const struct weir_alarm *alarm = arg;
+
+    while (alarm->fire)
+        weir_yield();
+}
+
+static void quantum_ends(void *arg)
+{
+    struct weir_shard_stats before, after;
+    struct weir_alarm alarm;
+    struct weir_scope scope;
+
+    (void)arg;
+    weir_shard_stats(&before);
+    weir_scope_init(&scope);
+    weir_alarm_init(&alarm, alarm_rings);
+    weir_alarm_set(&alarm, weir_after(WEIR_MS(20)));
+    for (int i = 0; i < 3; i++)
+        check_int(weir_spawn(&scope, yield_until_it_rings, &alarm), 0);
+    check_int(weir_scope_join(&scope, WEIR_NEVER), 0);
+    weir_shard_stats(&after);
+    check(after.turns > before.turns);       /* it came round ... */
+    check(after.turns - before.turns < 100); /* ... and not for every yield */
+}
+
+/* Alarms of one moment fire a bounded number per turn: the network and the fibers get theirs. */
+enum { ALARMS = 1000, ALARMS_PER_TURN = 256 };
+
+static uint64_t alarms_turn, alarms_turns, alarms_this_turn, alarms_most, alarms_fired;
+
+static void alarm_counts(struct weir_alarm *alarm)
+{
+    struct weir_shard_stats stats;
+
+    (void)alarm;
+    weir_shard_stats(&stats);
+    if (stats.turns != alarms_turn) {
+        alarms_turn = stats.turns;
+        alarms_this_turn = 0;
+        alarms_turns++;
+    }
+    alarms_fired++;
+    alarms_most = weir_max_u64(alarms_most, ++alarms_this_turn);
+}
+
+static void alarms_are_bounded_per_turn(void *arg)
+{
+    static struct weir_alarm alarm[ALARMS];
+    weir_time when = weir_after(WEIR_MS(5));
+
+    (void)arg;
+    for (int i = 0; i < ALARMS; i++) {
+        weir_alarm_init(&alarm[i], alarm_counts);
+        weir_alarm_set(&alarm[i], when);
+    }
+    while (alarms_fired < ALARMS)
+        check_int(weir_sleep(WEIR_MS(1)), 0);
+    check_int((int64_t)alarms_most, ALARMS_PER_TURN);
+    check_int((int64_t)alarms_turns, (ALARMS + ALARMS_PER_TURN - 1) / ALARMS_PER_TURN);
+}
+
 /* Registers that belong to the callee, and the stack, survive any switch. */
 static void keep_registers(void *arg)
 {
@@ -166,12 +235,27 @@ static void overflow(void *arg)
     *(volatile int *)arg = recurse(1000000);
 }
 
+/* A frame that is bigger than the guard: the compiler must touch it page by page. */
+static void leap(void *arg)
+{
+    volatile char big[100 * 1024];
+    volatile size_t first = 0; /* not known to the compiler, or it needs no array */
+
+    big[first] = 1;
+    *(volatile int *)arg = big[first];
+}
+
 static void spawn_overflow(void *arg)
 {
     struct weir_scope scope;
+    int sum;
 
     weir_scope_init(&scope);
-    weir_spawn(&scope, overflow, arg);
+    weir_spawn(&scope, nothing, NULL); /* whose stack lies below */
+    if (arg)
+        weir_spawn(&scope, overflow, &sum);
+    else
+        weir_spawn(&scope, leap, &sum);
     weir_scope_join(&scope, WEIR_NEVER);
 }
 
@@ -192,6 +276,8 @@ static void test_overflow_names_the_fiber(void **state)
     assert_panics(run_overflow, &sum, "stack overflow");
     assert_panics(run_overflow, &sum, "fiber 'overflow' spawned at ");
     assert_panics(run_overflow, &sum, "test_fiber.c:");
+    assert_panics(run_overflow, NULL, "stack overflow");
+    assert_panics(run_overflow, NULL, "fiber 'leap' spawned at ");
 }
 
 static void hold(void *arg)
@@ -271,6 +357,8 @@ static void test_dump_lists_the_fibers(void **state)
 CASE(scope_bound)
 CASE(deep_cancel)
 CASE(yield_order)
+CASE(quantum_ends)
+CASE(alarms_are_bounded_per_turn)
 CASE(many_stacks)
 
 int main(void)
@@ -280,6 +368,8 @@ int main(void)
         cmocka_unit_test(test_shard_bound),
         cmocka_unit_test(test_deep_cancel),
         cmocka_unit_test(test_yield_order),
+        cmocka_unit_test(test_quantum_ends),
+        cmocka_unit_test(test_alarms_are_bounded_per_turn),
         cmocka_unit_test(test_many_stacks),
         cmocka_unit_test(test_overflow_names_the_fiber),
         cmocka_unit_test(test_long_running_fiber_is_reported),

@@ -187,6 +187,29 @@ static void test_second_signal_cuts(void **state)
     assert_int_equal(weir_runtime_run(&config, weir_bare_driver_open, NULL, two_signals, NULL), 0);
 }
 
+/* Asking again, from anywhere, is asking once: only the grace time or a second signal cancels. */
+static void all_stop(void *arg)
+{
+    struct weir_stop_wait stop;
+
+    (void)arg;
+    weir_stop_wait_start(&stop);
+    weir_stop();
+    weir_stop();
+    check(weir_stopping());
+    check_int(weir_await(&stop.future, WEIR_NEVER), 0);
+    weir_stop();
+    check_int(weir_sleep(WEIR_MS(5)), 0);
+    check(!weir_cancelled());
+}
+
+static void test_stop_from_several_shards(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(run_shards(4, all_stop, NULL), 0);
+}
+
 static void stop_wait_cancelled(void *arg)
 {
     struct weir_stop_wait stop;
@@ -203,6 +226,34 @@ static void test_stop_wait_is_cancelled(void **state)
     (void)state;
     assert_int_equal(run_shards(1, stop_wait_cancelled, NULL), 0);
 }
+
+/* --- idling --- */
+
+static struct weir_shard_stats idle_stats;
+
+static void idles(void *arg)
+{
+    (void)arg;
+    check_int(weir_sleep(WEIR_MS(50)), 0);
+    weir_shard_stats(&idle_stats);
+}
+
+static void test_idle_shards_sleep_unless_told_not_to(void **state)
+{
+    struct weir_config config;
+
+    (void)state;
+    test_config(&config, 1);
+    assert_int_equal(weir_runtime_run(&config, weir_bare_driver_open, NULL, idles, NULL), 0);
+    assert_true(idle_stats.sleeps >= 1);
+    assert_true(idle_stats.turns <= 20); /* the sleep, and the wheel's steps on the way */
+    config.poll = WEIR_POLL_BUSY;
+    assert_int_equal(weir_runtime_run(&config, weir_bare_driver_open, NULL, idles, NULL), 0);
+    assert_int_equal(idle_stats.sleeps, 0);
+    assert_true(idle_stats.turns > 1000);
+}
+
+/* --- misuse --- */
 
 static void inside(void *arg)
 {
@@ -223,11 +274,69 @@ static void spawn_outside(void *arg)
     weir_spawn(&scope, inside, NULL);
 }
 
+static struct weir_future *_Atomic of_shard_0;
+static struct weir_scope *_Atomic scope_of_shard_0;
+
+static void set_by_another(void *arg)
+{
+    struct weir_future future;
+
+    (void)arg;
+    if (weir_shard_id() == 0) {
+        weir_future_init(&future, NULL);
+        of_shard_0 = &future;
+        weir_await(&future, WEIR_NEVER);
+    } else {
+        while (!of_shard_0 || !of_shard_0->waiter)
+            weir_sleep(WEIR_MS(1));
+        weir_future_set(of_shard_0, 0);
+    }
+}
+
+static void sleep_long(void *arg)
+{
+    (void)arg;
+    weir_sleep(WEIR_SEC(1000));
+}
+
+static void spawn_by_another(void *arg)
+{
+    struct weir_scope scope;
+
+    (void)arg;
+    if (weir_shard_id() == 0) {
+        weir_scope_init(&scope);
+        weir_spawn(&scope, sleep_long, NULL);
+        scope_of_shard_0 = &scope;
+        weir_scope_join(&scope, WEIR_NEVER);
+    } else {
+        while (!scope_of_shard_0)
+            weir_sleep(WEIR_MS(1));
+        weir_spawn(scope_of_shard_0, sleep_long, NULL);
+    }
+}
+
+static void run_set_by_another(void *arg)
+{
+    run_shards(2, set_by_another, arg);
+}
+
+static void run_spawn_by_another(void *arg)
+{
+    run_shards(2, spawn_by_another, arg);
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
     assert_panics(run_inside, NULL, "a runtime cannot be started inside another");
     assert_panics(spawn_outside, NULL, "weir_spawn: no shard runs on this thread");
+    if (WEIR_TSAN)
+        return; /* it reports the race first */
+    assert_panics(run_set_by_another, NULL,
+                  "weir_future_set: this object belongs to shard 0 and was used on shard 1");
+    assert_panics(run_spawn_by_another, NULL,
+                  "weir_spawn: this object belongs to shard 0 and was used on shard 1");
 }
 
 int main(void)
@@ -240,7 +349,9 @@ int main(void)
         cmocka_unit_test(test_signals_stop),
         cmocka_unit_test(test_grace_ends_in_cancel),
         cmocka_unit_test(test_second_signal_cuts),
+        cmocka_unit_test(test_stop_from_several_shards),
         cmocka_unit_test(test_stop_wait_is_cancelled),
+        cmocka_unit_test(test_idle_shards_sleep_unless_told_not_to),
         cmocka_unit_test(test_misuse),
     };
 
