@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "core/base.h"
 #include "core/cpu.h"
 #include "core/parse.h"
@@ -61,7 +62,7 @@ void weir_config_init(struct weir_config *config)
         .idle_spin = WEIR_US(50),
         .stack = WEIR_STACK_AUTO,
         .balance = WEIR_BALANCE_REUSEPORT,
-        .fiber_stack = 65536,
+        .fiber_stack = (size_t)weir_max_u64(65536, 2 * (uint64_t)sysconf(_SC_PAGESIZE)),
         .fibers_max = 65536,
         .conns_max = 65536,
         .rx_bufs = 256,

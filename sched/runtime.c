@@ -247,8 +247,8 @@ static int runtime_check(const struct weir_config *config, char *why, size_t why
     if (weir_shard_current)
         weir_panic("weir_run: a shard runs on this thread already; a runtime cannot be started "
                    "inside another");
-    if (config->fiber_stack < WEIR_STACK_MIN || config->fiber_stack > WEIR_STACK_MAX ||
-        config->fiber_stack % (size_t)page != 0) {
+    if (config->fiber_stack < WEIR_STACK_MIN || config->fiber_stack < 2 * (size_t)page ||
+        config->fiber_stack > WEIR_STACK_MAX || config->fiber_stack % (size_t)page != 0) {
         snprintf(why, why_size, "fiber_stack is %zu; it must be a multiple of %ld from %d to %d",
                  config->fiber_stack, page, WEIR_STACK_MIN, WEIR_STACK_MAX);
         return -EINVAL;

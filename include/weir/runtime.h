@@ -34,7 +34,8 @@ struct weir_config {
     weir_time idle_spin; /* after a cross-shard message an adaptive shard spins so long; 50 us */
     enum weir_stack_kind stack;
     enum weir_balance balance;
-    size_t fiber_stack;   /* bytes, a multiple of the page, at least 16 KiB; default 64 KiB */
+    size_t fiber_stack;   /* bytes, a multiple of the page, at least 16 KiB and two pages (the
+                           * lowest is the guard); default 64 KiB */
     uint32_t fibers_max;  /* per shard; default 65,536 */
     uint32_t conns_max;   /* per shard; default 65,536; accepting pauses there */
     uint32_t rx_bufs;     /* receive buffers per shard, a power of two; default 256 */
