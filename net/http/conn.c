@@ -103,6 +103,8 @@ static bool conn_linger(struct weir_http_conn *conn)
 
 /* --- receiving and sending --- */
 
+static bool conn_answer(struct weir_http_conn *conn);
+
 static void conn_took(struct weir_http_conn *conn, int64_t result)
 {
     conn->receiving = false;
@@ -115,12 +117,20 @@ static void conn_took(struct weir_http_conn *conn, int64_t result)
         conn->failed = true;
 }
 
+/* Bytes have come.  They are answered at once, and the answers sent when the other connections of
+ * this turn have been answered as well: parsing twenty requests and then sending twenty times keeps
+ * the code of each warm in turn. */
 static void conn_received(struct weir_future *future)
 {
     struct weir_http_conn *conn = weir_container_of(future, struct weir_http_conn, rx.future);
 
     conn_took(conn, future->result);
-    weir_http_conn_pump(conn);
+    if (conn_over(conn))
+        return;
+    if (conn->lingering || !conn_has_input(conn))
+        weir_http_conn_pump(conn);
+    else if (conn_answer(conn))
+        weir_http_later(conn);
 }
 
 /* What a connection that receives waits for.  An idle one gives up all it can do without. */
@@ -202,8 +212,6 @@ static void conn_finish_request(struct weir_http *http)
     else
         http->phase = WEIR_HTTP_SKIPPING;
 }
-
-static bool conn_answer(struct weir_http_conn *conn);
 
 /* Answers one request that needs a fiber, and those behind it that are in hand. */
 static void conn_fiber(void *arg)
