@@ -1,9 +1,11 @@
 /* suite_share.c - the stack suite: listeners that come and go at one address, the paths of
  * Unix-domain sockets, and what a completion sees of the clock. */
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "net/kernel/socket.h"
 #include "tests/net/stack_suite.h"
 
 /* --- the clock has moved on when a sleeping shard hears of something --- */
@@ -394,6 +396,29 @@ static void descriptors_from_peers_hold_nothing_up(void *arg)
     weir_listener_close(listener);
 }
 
+/* --- small segments leave at once unless the user wants it otherwise --- */
+
+static int nodelay_of(const struct weir_conn *conn)
+{
+    socklen_t size = sizeof(int);
+    int on = -1;
+
+    check_int(getsockopt(weir_kernel_conn_of(conn)->fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+    return on;
+}
+
+static void no_delay_is_the_default(void *arg)
+{
+    struct pair pair;
+
+    (void)arg;
+    pair_open(&pair);
+    check(nodelay_of(pair.a) && nodelay_of(pair.b)); /* connected and accepted */
+    check_int(weir_nodelay(pair.a, false), 0);
+    check(!nodelay_of(pair.a) && nodelay_of(pair.b));
+    pair_close(&pair);
+}
+
 static void a_living_path_is_left_alone(void *arg)
 {
     char text[WEIR_ADDR_TEXT];
@@ -545,6 +570,7 @@ static const struct suite_case suite_share[] = {
     { "descriptors_from_peers_hold_nothing_up",
       descriptors_from_peers_hold_nothing_up,
       { .kernel = true } },
+    { "no_delay_is_the_default", no_delay_is_the_default, { .kernel = true } },
     { "a_living_path_is_left_alone", a_living_path_is_left_alone, { .kernel = true } },
     { "a_path_that_changed_hands_stays", a_path_that_changed_hands_stays, { .kernel = true } },
     { "a_child_keeps_nothing_alive", a_child_keeps_nothing_alive, { .kernel = true } },
