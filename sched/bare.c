@@ -24,18 +24,12 @@ static bool bare_poll(struct weir_driver *driver, weir_time until)
     return false;
 }
 
-static bool bare_ready(struct weir_driver *driver)
-{
-    (void)driver;
-    return false;
-}
-
 static void bare_close(struct weir_driver *driver)
 {
     free(driver);
 }
 
-static const struct weir_driver_ops bare_ops = { "none", bare_poll, bare_ready, bare_close };
+static const struct weir_driver_ops bare_ops = { "none", bare_poll, bare_close };
 
 int weir_bare_driver_open(struct weir_driver **driver, struct weir_shard *shard,
                           const struct weir_config *config, void *arg)

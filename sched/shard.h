@@ -32,9 +32,6 @@ struct weir_driver_ops {
      * before it completes anything.  Returns whether anything was completed. */
     bool (*poll)(struct weir_driver *driver, weir_time until);
 
-    /* Whether poll() would have something to do without sleeping; no system call. */
-    bool (*ready)(struct weir_driver *driver);
-
     /* The shard has ended: gives everything back.  Everything opened on it has been closed. */
     void (*close)(struct weir_driver *driver);
 };

@@ -426,10 +426,9 @@ static int epoll_sleep(struct epoll *e, weir_time until)
     return count;
 }
 
-static bool epoll_ready(struct weir_driver *driver)
+/* Something is left to do, so this turn must not sleep. */
+static bool epoll_ready(const struct epoll *e)
 {
-    struct epoll *e = weir_container_of(driver, struct epoll, kernel.driver);
-
     return weir_kernel_ready(&e->kernel) || !weir_list_empty(&e->accepting) ||
            (e->free && !weir_list_empty(&e->starved));
 }
@@ -440,7 +439,7 @@ static bool epoll_poll(struct weir_driver *driver, weir_time until)
     bool worked = weir_kernel_poll(&e->kernel);
 
     worked |= epoll_feed(e);
-    if (until == 0 || worked || epoll_ready(driver)) {
+    if (until == 0 || worked || epoll_ready(e)) {
         e->count = epoll_wait(e->fd, e->events, EPOLL_BATCH, 0);
     } else {
         e->count = epoll_sleep(e, until);
@@ -494,7 +493,6 @@ static const struct weir_stack_ops epoll_stack_ops = {
 static const struct weir_driver_ops epoll_driver_ops = {
     .name = "epoll",
     .poll = epoll_poll,
-    .ready = epoll_ready,
     .close = epoll_close,
 };
 

@@ -137,15 +137,6 @@ static unsigned uring_reap(struct weir_uring *u)
     return count;
 }
 
-static bool uring_ready(struct weir_driver *driver)
-{
-    struct weir_uring *u = weir_container_of(driver, struct weir_uring, kernel.driver);
-
-    return weir_kernel_ready(&u->kernel) || weir_ring_unsubmitted(&u->ring) > 0 ||
-           weir_ring_completed(&u->ring) || weir_ring_wants_enter(&u->ring) ||
-           (!weir_list_empty(&u->starved) && u->ring.bufs_out < u->ring.bufs.count);
-}
-
 /* The turn has only begun: its clock will do. */
 static void uring_sleep(struct weir_uring *u, weir_time until)
 {
@@ -214,7 +205,6 @@ static const struct weir_stack_ops uring_stack_ops = {
 static const struct weir_driver_ops uring_driver_ops = {
     .name = "io_uring",
     .poll = uring_poll,
-    .ready = uring_ready,
     .close = uring_close,
 };
 

@@ -118,11 +118,6 @@ static bool sim_poll(struct weir_driver *driver, weir_time until)
     return fired > 0;
 }
 
-static bool sim_ready(struct weir_driver *driver)
-{
-    return sim_due(weir_container_of(driver, struct weir_sim_driver, driver));
-}
-
 static void sim_assert_none(const struct weir_sim_driver *sim, uint64_t left, const char *what)
 {
     if (left > 0)
@@ -153,7 +148,6 @@ static void sim_close(struct weir_driver *driver)
 static const struct weir_driver_ops sim_driver_ops = {
     .name = "sim",
     .poll = sim_poll,
-    .ready = sim_ready,
     .close = sim_close,
 };
 
