@@ -5,8 +5,9 @@
  * of bucket i + 1 is one more than the last of bucket i.
  *
  * Invariant: the buckets add up to `count`. */
-#include "core/hist.h"
+#include <weir/hist.h>
 #include <string.h>
+#include "core/base.h"
 
 enum { HALF = 1 << WEIR_HIST_BITS };
 

@@ -190,7 +190,7 @@ void weir_yield(void)
 {
     struct weir_fiber *fiber = weir_fiber_here("weir_yield");
 
-    fiber_ready(fiber);
+    weir_list_push(&fiber->shard->yielded, &fiber->link);
     fiber_suspend(fiber, false);
 }
 

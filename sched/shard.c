@@ -23,6 +23,7 @@ enum {
     SHARD_TIMERS = 256,   /* alarms fired per turn */
     SHARD_SIM_FIBERS = 8, /* fibers per turn in the simulation, at most */
     SHARD_QUANTUM_US = 500,
+    SHARD_YIELDED_US = 5, /* those who yield wait for something: perhaps for the world */
     SHARD_STALL_US = 10000,
     SHARD_STALL_QUIET_US = 1000000,
 };
@@ -249,25 +250,35 @@ static void shard_stalled(struct weir_shard *shard, const struct weir_fiber *fib
              (unsigned long long)((ended - began) / (weir_cycles_per_us() * 1000)));
 }
 
+/* The next to run, `spent` cycles after the first; NULL: the others have their turn. */
+static struct weir_fiber *shard_fiber_next(struct weir_shard *shard, uint64_t spent)
+{
+    struct weir_link *link;
+
+    if (spent > shard->quantum)
+        return NULL;
+    if (weir_list_empty(&shard->ready) && spent <= shard->quantum_yielded)
+        weir_list_move_all(&shard->ready, &shard->yielded);
+    link = weir_list_pop(&shard->ready);
+    return link ? weir_container_of(link, struct weir_fiber, link) : NULL;
+}
+
 static bool shard_fibers(struct weir_shard *shard)
 {
     uint64_t start, before, after;
-    struct weir_link *link;
+    struct weir_fiber *fiber;
 
     if (weir_list_empty(&shard->ready))
         return false;
-    start = before = weir_cycles();
-    while ((link = weir_list_pop(&shard->ready)) != NULL) {
-        struct weir_fiber *fiber = weir_container_of(link, struct weir_fiber, link);
-
+    start = before = after = weir_cycles();
+    while ((fiber = shard_fiber_next(shard, after - start)) != NULL) {
         weir_fiber_run(shard, fiber);
         after = weir_cycles();
         if (weir_unlikely(after - before > shard->stall_cycles))
             shard_stalled(shard, fiber, before, after);
-        if (after - start > shard->quantum)
-            break;
         before = after;
     }
+    weir_list_move_all(&shard->ready, &shard->yielded);
     return true;
 }
 
@@ -287,6 +298,7 @@ static bool shard_fibers_shuffled(struct weir_shard *shard)
         weir_fiber_run(shard, weir_container_of(link, struct weir_fiber, link));
         worked = true;
     }
+    weir_list_move_all(&shard->ready, &shard->yielded);
     return worked || !weir_list_empty(&shard->ready);
 }
 
@@ -365,9 +377,11 @@ int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *a
     shard->poll = config->poll;
     shard->idle_spin = config->idle_spin;
     shard->quantum = SHARD_QUANTUM_US * weir_cycles_per_us();
+    shard->quantum_yielded = SHARD_YIELDED_US * weir_cycles_per_us();
     shard->stall_cycles = SHARD_STALL_US * weir_cycles_per_us();
     shard->counted_busy = true;
     weir_list_init(&shard->ready);
+    weir_list_init(&shard->yielded);
     weir_list_init(&shard->fibers);
     weir_list_init(&shard->stop_waits);
     weir_list_init(&shard->cancelling);

@@ -59,9 +59,11 @@ struct weir_shard {
     /* --- the loop --- */
     weir_time now;            /* start of this turn */
     struct weir_link ready;   /* fibers that can run */
+    struct weir_link yielded; /* and those behind all of them; empty between two turns */
     struct weir_fiber *fiber; /* the one that runs, or NULL: the loop itself */
     uint32_t budget;          /* ready awaits left to the running fiber */
     uint64_t quantum;         /* in cycles; 0: the simulation counts fibers instead */
+    uint64_t quantum_yielded; /* when all that can run has yielded */
     struct weir_wheel wheel;
     struct weir_driver *driver;
     struct weir_context loop; /* where a suspending fiber switches to */

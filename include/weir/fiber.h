@@ -46,9 +46,9 @@ WEIR_API int weir_scope_join(struct weir_scope *scope, weir_time deadline);
  * returns -ECANCELED from here on, unless its result is there already.  Never suspends. */
 WEIR_API void weir_scope_cancel(struct weir_scope *scope);
 
-/* Lets the other runnable fibers have a turn, and the network at the end of the quantum (500 us).
- * Long computations call it now and then; an await that is ready at once does so by itself every
- * 128 times. */
+/* Lets the other runnable fibers have a turn, and the network at the end of the quantum: 500 us, or
+ * 5 us when all that is runnable has yielded.  Long computations call it now and then; an await
+ * that is ready at once does so by itself every 128 times. */
 WEIR_API void weir_yield(void);
 
 /* Whether this fiber has been cancelled.  Cancel is sticky: it does not go away. */

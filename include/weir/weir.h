@@ -9,6 +9,7 @@
  *     buf.h      received bytes without copying
  *     runtime.h  configuration, start and stop
  *     http.h     an HTTP/1.1 server
+ *     hist.h     percentiles of latencies
  *     sim.h      all of it in one thread, on a virtual clock, from a seed
  *
  * A call that may suspend takes an absolute deadline last.  int is 0 or a negated errno, int64_t a
@@ -20,6 +21,7 @@
 #include <weir/buf.h>
 #include <weir/fiber.h>
 #include <weir/future.h>
+#include <weir/hist.h>
 #include <weir/http.h>
 #include <weir/net.h>
 #include <weir/runtime.h>

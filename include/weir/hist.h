@@ -3,10 +3,12 @@
  * Values below 128 have a bucket each; above, each power of two is cut into 128 buckets, so a value
  * read back is at most 1/128 (0.8%) above what was recorded, whatever its size.  Smallest, largest,
  * count and sum are exact.  Not atomic: one per thread, merged at the end. */
-#ifndef WEIR_CORE_HIST_H
-#define WEIR_CORE_HIST_H
+#ifndef WEIR_HIST_H
+#define WEIR_HIST_H
 
-#include "core/base.h"
+#include <weir/base.h>
+
+WEIR_BEGIN
 
 enum { WEIR_HIST_BITS = 7, WEIR_HIST_BUCKETS = (64 - WEIR_HIST_BITS + 1) << WEIR_HIST_BITS };
 
@@ -17,17 +19,19 @@ struct weir_hist {
     uint64_t bucket[WEIR_HIST_BUCKETS]; /* 58 KiB */
 };
 
-void weir_hist_init(struct weir_hist *hist);
-void weir_hist_record(struct weir_hist *hist, uint64_t value);
+WEIR_API void weir_hist_init(struct weir_hist *hist);
+WEIR_API void weir_hist_record(struct weir_hist *hist, uint64_t value);
 
 /* Adds everything in `from` to `to`. */
-void weir_hist_merge(struct weir_hist *to, const struct weir_hist *from);
+WEIR_API void weir_hist_merge(struct weir_hist *to, const struct weir_hist *from);
 
 /* The value that `percent` (0 to 100) of the recorded ones do not exceed: the largest of its
  * bucket, never more than the largest recorded.  0 when nothing was recorded. */
-uint64_t weir_hist_percentile(const struct weir_hist *hist, double percent);
+WEIR_API uint64_t weir_hist_percentile(const struct weir_hist *hist, double percent);
 
 /* 0 when nothing was recorded. */
-double weir_hist_mean(const struct weir_hist *hist);
+WEIR_API double weir_hist_mean(const struct weir_hist *hist);
+
+WEIR_END
 
 #endif
