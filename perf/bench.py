@@ -8,6 +8,7 @@
     e           CPU of an idle server, busiest shard
     f           call to another shard and back, beside two bare rings; calls in a pipeline
     g           what the parts of the scheduler cost: nanoseconds and instructions
+    n           the native stack over an in-memory wire, beside a floor and the kernel's loopback
 
 Rounds are interleaved over the servers, so a disturbance meets all of them, and a ratio is the
 median of the ratios within each round.  Targets are printed beside, and judged for weir on io_uring.
@@ -24,11 +25,21 @@ import measure
 from measure import Failed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g"]
+FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g", "n"]
 LOADS = {  # figure: connections, pipelined, what, at most so many times the better floor
     "a64": (64, 1, "us of server CPU per request, 64 connections", 1.05),
     "a1000": (1000, 1, "us of server CPU per request, 1,000 connections", 1.05),
     "b": (64, 16, "us of server CPU per request, 64 connections, 16 pipelined", 1.3),
+}
+# row of bench_native: what it is compared with, at least or at most, target (times x: that row)
+NATIVE = {
+    "http_64": (">=", 20, "kernel_epoll_64"),
+    "http_64_pipelined_10": (">=", 12, None),
+    "http_100000": (">=", 2, None),
+    "echo_round_trip": ("<=", 0.8, None),
+    "echo_both_ends": ("<=", 0.8, None),
+    "bulk_both_ends": (">=", 1, "kernel_bulk"),
+    "million_connections": ("<=", 500, None),
 }
 P99_MAX, IDLE_BYTES_MAX, IDLE_CPU_MAX, CALL_MAX = 1.1, 300, 0.002, 2.5
 FLOORS = {
@@ -317,6 +328,46 @@ def table_micro(args, results):
         print(line)
 
 
+# --- n: bench_native ---
+
+def run_native(args, results):
+    argv = [os.path.join(args.build, "perf", "bench_native"), "--json",
+            "--cpus", ",".join(str(c) for c in args.cpus), "--seconds", str(args.seconds)]
+    rows = results["native"] = {}
+    for number in range(1 if args.quick else 3):
+        say(f"n: bench_native, round {number + 1}")
+        try:
+            ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600,
+                                 preexec_fn=measure.in_front if args.boost else None)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(f"n: {error}")
+            return
+        if ran.returncode != 0:
+            say(f"n: bench_native: {ran.stderr.strip()}")
+            return
+        for line in ran.stdout.splitlines():
+            row = json.loads(line)
+            entry = rows.setdefault(row["name"], {**row, "values": []})
+            entry["values"].append(row["value"])
+            entry["value"] = statistics.median(entry["values"])
+
+
+def table_native(results):
+    rows = results.get("native", {})
+    print("\nn: the native stack, two CPUs of one process (median, min, max)")
+    for name, row in rows.items():
+        values = row["values"]
+        line = (f"  {name:24} {row['value']:10.3f} {min(values):10.3f} {max(values):10.3f}"
+                f"  {row['unit']:12}")
+        if name in NATIVE:
+            how, target, base = NATIVE[name]
+            value = row["value"] / rows[base]["value"] if base in rows else row["value"]
+            good = value >= target if how == ">=" else value <= target
+            line += f" {value:8.2f}{' x ' + base if base else ''} {how} {target}: "
+            line += "reached" if good else "MISSED"
+        print(line if name in NATIVE else f"{line} {row['note']}")
+
+
 # --- all ---
 
 def run_all(args, results):
@@ -331,6 +382,8 @@ def run_all(args, results):
         run_idle_cpu(args, results)
     if "f" in args.only or "g" in args.only:
         run_micro(args, results)
+    if "n" in args.only:
+        run_native(args, results)
 
 
 def print_all(args, results):
@@ -346,6 +399,8 @@ def print_all(args, results):
         table_idle_cpu(results)
     if "f" in args.only or "g" in args.only:
         table_micro(args, results)
+    if "n" in args.only:
+        table_native(results)
     sys.stdout.flush()
 
 
