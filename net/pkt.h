@@ -32,6 +32,9 @@ enum weir_pkt_flag {
                             * holds the pseudo-header's sum (not complemented) */
     WEIR_PKT_TSO = 32,     /* to be cut into segments of gso_size payload bytes */
     WEIR_PKT_IP6 = 64,     /* both ways: IPv6, else IPv4 (set with l3) */
+    /* both */
+    WEIR_PKT_READ_ONLY = 128, /* a view, or else somebody still reads the bytes; whatever refs
+                               * says, they must not change */
 };
 
 /* What the layers have found out on the way in. */
@@ -65,6 +68,15 @@ struct weir_pkt_seg {
     struct weir_pkt *prev;
 };
 
+/* A place among what TCP has received out of order; payload only, too. */
+struct weir_pkt_range {
+    uint32_t seq, end; /* of its bytes, and of the FIN behind them */
+    bool fin;
+    /* In the first packet of each run without gaps: */
+    uint32_t run_end, stamp; /* where it ends; when it grew last */
+    struct weir_pkt *run_last;
+};
+
 struct weir_pkt {
     struct weir_buf buf; /* data, len: from the Ethernet header on */
     uint16_t flags;      /* enum weir_pkt_flag */
@@ -75,11 +87,15 @@ struct weir_pkt {
     union {
         struct weir_pkt_rx rx;
         struct weir_pkt_seg seg;
-        uint64_t any[8];
+        struct weir_pkt_range range;
+        uint64_t any[8]; /* the last word is its origin's when it has no bytes of its own */
     };
 };
 
 _Static_assert(sizeof(struct weir_pkt) == 128, "two cache lines");
+_Static_assert(sizeof(struct weir_pkt_rx) <= 56 && sizeof(struct weir_pkt_seg) <= 56 &&
+                   sizeof(struct weir_pkt_range) <= 56,
+               "any[7] is left alone");
 
 static inline struct weir_pkt *weir_pkt_of(struct weir_buf *buf)
 {
@@ -91,10 +107,17 @@ struct weir_pkts {
     struct weir_pool pool;  /* of struct weir_pkt with headroom and room behind it */
     struct weir_pool views; /* of struct weir_pkt alone */
     uint32_t *live;         /* where to count those out; NULL: nowhere */
+    struct weir_pkts *heir; /* set by a device that has lent packets to another shard: takes over
+                             * the memory when this one ends; else NULL */
 };
 
 void weir_pkts_init(struct weir_pkts *pkts, uint32_t max);
-void weir_pkts_free(struct weir_pkts *pkts); /* all must have come back */
+
+/* All must have come back; with an heir they need not, and it has the memory from here on. */
+void weir_pkts_free(struct weir_pkts *pkts);
+
+/* The heir's: nobody reads any of it any more. */
+void weir_pkts_drop(struct weir_pkts *pkts);
 
 /* A packet with data behind the headroom, len 0, one owner, nothing set; or NULL. */
 struct weir_pkt *weir_pkt_get(struct weir_pkts *pkts);
@@ -103,6 +126,37 @@ struct weir_pkt *weir_pkt_get(struct weir_pkts *pkts);
  * becomes an owner; or NULL. */
 struct weir_pkt *weir_pkt_view(struct weir_pkts *pkts, struct weir_pkt *of, uint8_t *data,
                                uint32_t len);
+
+/* For devices: a descriptor without bytes, with flags 0 and one owner.  buf.data, buf.len,
+ * buf.release and buf.origin are for the caller to set; release gives it back by the second. */
+static inline struct weir_pkt *weir_pkt_bare(struct weir_pkts *pkts)
+{
+    struct weir_pkt *pkt = weir_pool_get(&pkts->views);
+
+    if (weir_unlikely(!pkt))
+        return NULL;
+    if (pkts->live)
+        ++*pkts->live;
+    pkt->buf.next = NULL;
+    pkt->buf.id = 0;
+    pkt->buf.refs = 1;
+    pkt->flags = pkt->l3 = pkt->l4 = pkt->gso_size = 0;
+    pkt->frag = NULL;
+    return pkt;
+}
+
+static inline void weir_pkt_bare_put(struct weir_pkts *pkts, struct weir_pkt *pkt)
+{
+    if (pkts->live)
+        --*pkts->live;
+    weir_pool_put(&pkts->views, pkt);
+}
+
+/* Its bytes may be changed: nobody else reads them. */
+static inline bool weir_pkt_writable(const struct weir_pkt *pkt)
+{
+    return pkt->buf.refs == 1 && !(pkt->flags & WEIR_PKT_READ_ONLY);
+}
 
 /* One owner less, of all pieces. */
 static inline void weir_pkt_free(struct weir_pkt *pkt)
