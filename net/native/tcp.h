@@ -84,7 +84,7 @@ enum weir_seg_flag { /* weir_pkt_seg.flags */
 
 enum weir_tcp_flag {                             /* weir_tcp.flags */
                      WEIR_TCP_ACK_NOW = 1,       /* an ACK is owed at the next output */
-                     WEIR_TCP_ACK_DELAYED = 2,   /* is in native->delayed_acks */
+                     WEIR_TCP_ACK_DELAYED = 2,   /* ack_at is set: an ACK is owed by then */
                      WEIR_TCP_QUEUED = 4,        /* is in native->output */
                      WEIR_TCP_NODELAY = 8,       /* Nagle off */
                      WEIR_TCP_FIN_QUEUED = 16,   /* we end after the send queue */
@@ -102,6 +102,8 @@ enum weir_tcp_flag {                             /* weir_tcp.flags */
                          16384, /* input is on the stack with it: freeing waits until it is done */
                      WEIR_TCP_DETOURED =
                          32768, /* its hash belongs to another shard, which has to be told */
+                     WEIR_TCP_TOLD = 131072, /* the user has been told `error` */
+                     WEIR_TCP_CC = 65536,    /* the first byte was queued: cc_state is in use */
 };
 
 enum weir_tcp_recovery { WEIR_TCP_OPEN, WEIR_TCP_RECOVERY, WEIR_TCP_LOSS };
@@ -136,17 +138,16 @@ struct weir_tcp {
     weir_seq irs, rcv_nxt;
     weir_seq rcv_adv;  /* right edge of the window as last advertised: never moves back */
     uint32_t rcv_buf;  /* bytes the receive queue may hold; auto-tuned */
-    uint32_t rcv_used; /* bytes in the receive queue and out of order */
-    uint32_t rcv_held; /* memory those pin: packets of little payload are copied together */
+    uint32_t rcv_used; /* bytes in the receive queue, in order: weir_tcp_consumed() counts down */
+    uint32_t rcv_held; /* memory that the queue and what is out of order pin: weir_pkt_held() */
     uint32_t ts_recent, ts_offset; /* RFC 7323; ours is shard time in ms + offset */
     uint32_t ts_recent_at;         /* shard time in ms */
     weir_seq last_ack_sent;
-    uint32_t rcv_unacked; /* bytes since the last ACK went out */
-    weir_seq rcv_tuned;   /* auto-tuning: where this round trip began */
-    uint32_t rcv_rtt_us;
+    uint32_t rcv_unacked;  /* bytes since the last ACK went out */
+    weir_seq rcv_tuned;    /* auto-tuning: what the user had received when this round trip began */
+    uint32_t rcv_tuned_at; /* ... and when that was: weir_tcp_ts() */
     struct weir_pkt *rx_head, *rx_tail; /* in order, not yet received by the user: by buf.next */
-    struct weir_pkt *ooo;               /* sorted, without overlaps: by buf.next */
-    weir_seq ooo_last;                  /* begin of the latest to come: in the first SACK block */
+    struct weir_pkt *ooo;               /* sorted, without overlaps: by buf.next, pkt->range */
     int32_t error;                      /* what receives and sends say once it has ended; 0 */
 
     /* --- send side --- */
@@ -156,11 +157,13 @@ struct weir_tcp {
     weir_seq snd_end; /* behind the last byte queued; the FIN, if any, stands there */
     uint32_t snd_wnd, snd_wnd_max;
     uint32_t snd_buf;                   /* bytes that may be queued */
+    weir_seq rack_fack;                 /* RACK.fack: behind the highest byte known to be there */
     struct weir_pkt *tx_head, *tx_tail; /* from snd_una on, by buf.next and seg.prev */
     struct weir_pkt *tx_next;           /* the first never sent, or NULL */
     uint16_t mss;                       /* payload bytes per segment, options deducted */
     uint16_t mss_peer;
     uint32_t cwnd, ssthresh; /* bytes */
+    uint32_t retrans_ts;     /* weir_tcp_ts() of the first retransmission in this recovery; 0 */
     union {
         uint32_t cc_state[10]; /* the algorithm's own, with what undo needs; from cc->init() on */
         struct {               /* before that: until it is accepted nothing is sent but ACKs */
@@ -168,14 +171,14 @@ struct weir_tcp {
             struct weir_link queued; /* in its half or accepted */
         };
     };
-    uint32_t in_flight; /* RFC 6675 pipe, kept up to date: sent - sacked - lost + retransmitted */
-    uint32_t sacked, lost; /* bytes */
-    weir_seq recover;      /* recovery ends when this is acknowledged */
+    uint32_t sacked, lost; /* bytes; lost: and not sent again.  See weir_tcp_in_flight() */
+    weir_seq recover;      /* recovery ends when this is acknowledged; TLP.end_seq outside of it */
     uint8_t recovery;      /* enum weir_tcp_recovery */
     uint8_t dup_acks;
     uint8_t tlp_out;
     uint8_t reordering;                              /* RACK's factor */
     uint8_t cc;                                      /* index into weir_tcp_ccs */
+    uint16_t tx_count;                               /* packets in the send queue */
     uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* srtt 0: no sample yet */
     weir_time rack_sent_at;                          /* RACK.xmit_ts */
     weir_seq rack_end;
@@ -192,16 +195,67 @@ struct weir_tcp {
     struct weir_path path;
 };
 
+/* Our clock for timestamps (RFC 7323 5.4): milliseconds, with an offset per connection. */
+static inline uint32_t weir_tcp_ts(const struct weir_tcp *tcp)
+{
+    return (uint32_t)(weir_native_now(weir_native_of(tcp->conn.stack)) / WEIR_MS(1)) +
+           tcp->ts_offset;
+}
+
+/* What a packet in a receive queue pins of memory: its room, or what it describes. */
+static inline uint32_t weir_pkt_held(const struct weir_pkt *pkt)
+{
+    uint32_t room = WEIR_PKT_HEADROOM + WEIR_PKT_ROOM;
+
+    return (uint32_t)sizeof *pkt + (pkt->buf.len > room ? pkt->buf.len : room);
+}
+
+/* Takes the first packet off the receive queue, for the user; NULL: there is none.  The caller
+ * says weir_tcp_consumed() for its bytes (for a part of them earlier, having advanced buf.data and
+ * buf.len while it was still the first). */
+static inline struct weir_pkt *weir_tcp_rx_take(struct weir_tcp *tcp)
+{
+    struct weir_pkt *pkt = tcp->rx_head;
+
+    if (!pkt)
+        return NULL;
+    tcp->rx_head = pkt->buf.next ? weir_pkt_of(pkt->buf.next) : NULL;
+    if (!tcp->rx_head)
+        tcp->rx_tail = NULL;
+    pkt->buf.next = NULL;
+    tcp->rcv_held -= weir_pkt_held(pkt) < tcp->rcv_held ? weir_pkt_held(pkt) : tcp->rcv_held;
+    return pkt;
+}
+
+/* --- what all connections of a shard share --- */
+
+struct weir_tcp_layer {
+    uint64_t secret[2]; /* of ISNs, timestamp offsets and cookies */
+    uint8_t cc;         /* index into weir_tcp_ccs */
+    bool keepalive;
+    uint8_t rcv_wscale; /* for rcvbuf */
+    uint32_t rcvbuf, sndbuf;
+    uint32_t half_open, half_open_max; /* in SYN-RECEIVED, of all listeners */
+    weir_time cookies_until;           /* cookies of ours may come back until then */
+    int64_t challenge_second;          /* RFC 5961 7: the budget is of this second */
+    uint32_t challenge_left;
+    uint32_t ooo_stamp;           /* counts what comes out of order */
+    const struct weir_tcp *dsack; /* RFC 2883: whose next ACK reports this range; NULL: nobody's */
+    weir_seq dsack_begin, dsack_end;
+};
+
 /* --- receive side: entries --- */
 
 int weir_tcp_open(struct weir_native *native, const struct weir_native_config *config);
 void weir_tcp_close_layer(struct weir_native *native);
 
-/* Fresh connection in CLOSED with its flow in the table; or NULL: no memory.  tcp_open.c */
+/* Fresh connection in CLOSED with its flow in the table; or NULL: no memory.  Its alarm calls
+ * weir_tcp_fire().  tcp_open.c */
 struct weir_tcp *weir_tcp_new(struct weir_native *native, const struct weir_flow_key *key,
                               uint32_t hash);
 
-/* SYN-SENT, and the SYN goes out.  0, or a negated errno (no route, ...): the caller frees. */
+/* SYN-SENT, and the SYN goes out.  0, or a negated errno (no route, ...): then it is out of the
+ * table again and the caller frees it. */
 int weir_tcp_connect(struct weir_tcp *tcp);
 
 /* The user closes: FIN after the queue; RST when bytes were not received (RFC 2525 2.17) or
@@ -220,6 +274,15 @@ void weir_tcp_time_wait(struct weir_tcp *tcp);
 /* Frees the struct; it is in no list, table, timer. */
 void weir_tcp_free(struct weir_tcp *tcp);
 
+/* Frees it when it has ended (CLOSED) and nobody has it any more: no user, no input that is under
+ * way, not in native->output.  Whoever clears one of those flags calls this. */
+static inline void weir_tcp_release(struct weir_tcp *tcp)
+{
+    if (tcp->state == WEIR_TCP_CLOSED &&
+        !(tcp->flags & (WEIR_TCP_USER | WEIR_TCP_IN_EVENTS | WEIR_TCP_QUEUED)))
+        weir_tcp_free(tcp);
+}
+
 /* The user has received `count` bytes from rx_head (and taken them off): perhaps a window update.
  */
 void weir_tcp_consumed(struct weir_tcp *tcp, uint32_t count);
@@ -231,7 +294,10 @@ unsigned weir_tcp_sack_blocks(const struct weir_tcp *tcp, weir_seq (*block)[2], 
 
 /* --- send side: entries --- */
 
-/* Sets what the send side needs at first: called when mss_peer, options, iss are known. */
+/* Sets what the send side needs at first: called when mss_peer, options, iss, path are known: with
+ * the SYN that came (passive, before it is in a listener's queue), with the SYN|ACK (active).  Not
+ * snd_una, snd_nxt, snd_max, snd_end: those the receive side has set when it chose iss (a SYN
+ * counts as sent from then on: snd_una == iss, the others iss + 1). */
 void weir_tcp_send_init(struct weir_tcp *tcp);
 
 /* Takes bytes from the user into the queue, as many as there is room for; returns how many.
@@ -258,8 +324,12 @@ static inline void weir_tcp_output_later(struct weir_tcp *tcp)
 /* Sends what may go now: data, FIN, an ACK that is owed; arms the timers. */
 void weir_tcp_output(struct weir_tcp *tcp);
 
-/* All that are queued; bounded by what was queued at the call.  Called by the driver. */
+/* All that are queued; bounded by what was queued at the call: true when some are queued again.
+ * Called by the driver. */
 bool weir_tcp_output_all(struct weir_native *native);
+
+/* Takes it out of native->output: before it is freed. */
+void weir_tcp_output_forget(struct weir_tcp *tcp);
 
 /* One segment without data, now: SYN, SYN|ACK, RST, a bare ACK. */
 void weir_tcp_send_control(struct weir_tcp *tcp, weir_seq seq, uint8_t tcp_flags);
@@ -273,12 +343,18 @@ bool weir_tcp_acked(struct weir_tcp *tcp, const struct weir_pkt *pkt);
 /* ICMP: the path's MTU has shrunk, seq was in flight.  */
 void weir_tcp_mtu_changed(struct weir_tcp *tcp);
 
+/* The alarm's callback. */
+void weir_tcp_fire(struct weir_alarm *alarm);
+
 /* Arms the alarm for the earliest of the four times, unless it is armed at or before that. */
 void weir_tcp_arm(struct weir_tcp *tcp);
 void weir_tcp_timers_stop(struct weir_tcp *tcp);
 
 /* Frees the send queue. */
 void weir_tcp_queue_free(struct weir_tcp *tcp);
+
+/* Panics when the send side breaks one of its invariants; walks the queue.  For tests. */
+void weir_tcp_validate(const struct weir_tcp *tcp);
 
 /* --- the socket layer (socket.c, listener.c), called by TCP; they may call back in --- */
 
@@ -296,21 +372,27 @@ int weir_listener_elsewhere(struct weir_native *native, const struct weir_flow_k
 
 struct weir_native_listener {
     struct weir_listener listener;
-    struct weir_link link; /* in native->listeners */
-    struct weir_ip ip;     /* unspecified: any */
-    bool any_v4, any_v6;
+    struct weir_link link; /* in native->listeners, or native->resting */
+    struct weir_native_share *share;
+    struct weir_ip ip; /* unspecified: any */
+    bool ipv6_only;    /* [::] without IPv4 */
     uint16_t port;
-    uint32_t accepted_max, backlog;
-    uint32_t half_open;        /* in SYN-RECEIVED; at backlog: cookies */
-    struct weir_link half;     /* weir_tcp.queued, oldest first */
-    struct weir_link accepted; /* weir_tcp.queued, established */
+    uint32_t accepted_max, backlog; /* established and not handed out; half-open without cookies */
+    uint32_t half_open;             /* in SYN-RECEIVED; at backlog: cookies */
+    struct weir_link half;          /* weir_tcp.queued, oldest first */
+    struct weir_link accepted;      /* weir_tcp.queued, established */
     uint32_t accepted_count;
     struct weir_link waiters; /* weir_io.link: accepts */
     struct weir_stop_wait stop;
-    bool stopping, closed;
+    struct weir_alarm linger;     /* stopping: for handshakes under way */
+    uint32_t refs;                /* of code that is on the stack with it */
+    bool stopping, ended, closed; /* no SYNs any more; nothing will arrive; by its owner */
+    bool giving;
 };
 
 /* --- TIME-WAIT --- */
+
+#define WEIR_TCP_WAIT_SPAN WEIR_SEC(60) /* 2 MSL, of 30 s each */
 
 struct weir_tcp_wait {
     struct weir_flow flow;
@@ -322,5 +404,12 @@ struct weir_tcp_wait {
     uint32_t ts_recent_at;
     bool ts;
 };
+
+/* Ends it early: its addresses and ports are taken over. */
+void weir_tcp_wait_drop(struct weir_native *native, struct weir_tcp_wait *wait);
+
+/* We want to open a connection with the same addresses and ports: frees it and returns true when
+ * that is safe (RFC 6191: timestamps, and their clock has moved on, which takes a second). */
+bool weir_tcp_wait_yield(struct weir_native *native, struct weir_tcp_wait *wait);
 
 #endif
