@@ -18,14 +18,28 @@ static void usage(const struct app_about *about)
         "                       or unix:PATH; default %s\n"
         "  --shards N           how many shards; default one per CPU\n"
         "  --cpus LIST          the CPUs to use, such as 0,2-3; default all that we may\n"
-        "  --stack NAME         uring, epoll or auto (io_uring where it is permitted); default "
-        "auto\n"
+        "  --stack NAME         uring, epoll, auto (io_uring where it is permitted) or native "
+        "(TCP/IP\n"
+        "                       of our own, on --dev); default auto\n"
         "  --balance HOW        reuseport (the kernel spreads connections over shards) or least\n"
         "                       (one accepts for all); default reuseport\n"
         "  --poll MODE          adaptive (sleep when idle) or busy (never); default adaptive\n"
         "  --grace TIME         from a stop to cutting what still runs: 500ms, 10s; default 10s\n"
         "  --quiet              print nothing at start\n"
         "  --help, --version\n\n"
+        "for --stack native (\"kernel:\" before an address of --listen means the kernel's "
+        "sockets):\n"
+        "  --dev DEVICE         tap:NAME, or dpdk:EAL ARGUMENTS; default loopback only\n"
+        "  --ip LIST            addresses of ours: 192.0.2.2/24,2001:db8::2/64, dhcp, auto\n"
+        "  --gateway LIST       192.0.2.1,2001:db8::1\n"
+        "  --route LIST         \"198.51.100.0/24 via 192.0.2.9, ...\"\n"
+        "  --vlan N, --mtu N    the 802.1Q tag; bytes of an IP packet\n"
+        "  --cc NAME            congestion control: cubic or reno; default cubic\n"
+        "  --keepalive on       probes idle connections\n"
+        "  --impair FAULTS      in front of the device: "
+        "loss=1%%,delay=20ms,jitter=5ms,reorder=1%%,\n"
+        "                       duplicate=1%%,corrupt=1%%,rate=100mbit,queue=64k\n"
+        "  --pcap FILE          writes all packets there\n\n"
         "SIGINT and SIGTERM stop it gracefully; a second one cuts.  SIGUSR1 lists the fibers.\n",
         about->name, weir_version(), about->does, about->name, APP_LISTEN_MAX, about->address);
 }
@@ -41,7 +55,7 @@ static int add_listen(struct app *app, const char *text)
     struct weir_addr addr;
     char why[512];
 
-    if (weir_addr_parse(&addr, text) < 0) {
+    if (weir_addr_parse(&addr, strncmp(text, "kernel:", 7) == 0 ? text + 7 : text) < 0) {
         snprintf(why, sizeof why,
                  "'%s' is not an address like 127.0.0.1:8080, [::1]:8080, *:8080 or unix:PATH",
                  text);
@@ -69,8 +83,10 @@ static int set_option(struct app *app, const char *flag, const char *option, con
 
 static bool takes_value(const char *option)
 {
-    static const char *const with[] = { "listen",  "shards", "cpus", "stack",
-                                        "balance", "poll",   "grace" };
+    static const char *const with[] = { "listen", "shards", "cpus", "stack", "balance",
+                                        "poll",   "grace",  "dev",  "ip",    "gateway",
+                                        "route",  "vlan",   "mtu",  "cc",    "keepalive",
+                                        "impair", "pcap" };
 
     for (size_t i = 0; i < sizeof with / sizeof with[0]; i++)
         if (strcmp(option, with[i]) == 0)

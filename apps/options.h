@@ -6,7 +6,7 @@
  *     return status >= 0 ? status : app_run(&app, shard_main);
  *
  * Exit status: 0 after a graceful stop; 1 when it cannot serve (a port in use); 2 for a command
- * line that makes no sense. */
+ * line that makes no sense, or names a device that cannot be had. */
 #ifndef WEIR_APPS_OPTIONS_H
 #define WEIR_APPS_OPTIONS_H
 

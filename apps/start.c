@@ -95,5 +95,7 @@ int app_run(struct app *app, void (*shard_main)(void *arg))
     }
     error = weir_run(&app->config, shard_main, app);
     free(app->cpus);
+    if (error < 0 && app->config.stack == WEIR_STACK_NATIVE && !app->listening && !app->failed)
+        return 2; /* its device or its addresses: the line in the log says what to do */
     return error < 0 || app->failed ? 1 : 0;
 }

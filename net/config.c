@@ -20,6 +20,8 @@ enum option_kind {
     OPTION_CHOICE,
     OPTION_SWITCH,
     OPTION_CPUS,
+    OPTION_MTU,  /* a number, or 0 for the default */
+    OPTION_TEXT, /* not empty; what it means is found out when it is used */
 };
 
 struct option {
@@ -32,7 +34,8 @@ struct option {
 
 static const char *const poll_names[] = { "adaptive", "busy", NULL };
 static const char *const balance_names[] = { "reuseport", "least", NULL };
-static const char *const stack_names[] = { "auto", "uring", "epoll", NULL };
+static const char *const stack_names[] = { "auto", "uring", "epoll", "native", NULL };
+static const char *const cc_names[] = { "cubic", "reno", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
 
 #define FIELD(field) offsetof(struct weir_config, field), sizeof(((struct weir_config *)0)->field)
@@ -42,7 +45,7 @@ static const struct option options[] = {
     { "cpus", OPTION_CPUS, FIELD(cpus), 0, 0, NULL },
     { "poll", OPTION_CHOICE, FIELD(poll), 0, 1, poll_names },
     { "idle_spin", OPTION_TIME, FIELD(idle_spin), 0, WEIR_SEC(1), NULL },
-    { "stack", OPTION_CHOICE, FIELD(stack), 0, 2, stack_names },
+    { "stack", OPTION_CHOICE, FIELD(stack), 0, 3, stack_names },
     { "balance", OPTION_CHOICE, FIELD(balance), 0, 1, balance_names },
     { "fiber_stack", OPTION_SIZE, FIELD(fiber_stack), WEIR_STACK_MIN, WEIR_STACK_MAX, NULL },
     { "fibers_max", OPTION_NUMBER, FIELD(fibers_max), 1, 1 << 24, NULL },
@@ -53,6 +56,16 @@ static const struct option options[] = {
     { "signals", OPTION_SWITCH, FIELD(signals), 0, 1, switch_names },
     { "quiet", OPTION_SWITCH, FIELD(quiet), 0, 1, switch_names },
     { "seed", OPTION_NUMBER, FIELD(seed), 0, UINT64_MAX, NULL },
+    { "dev", OPTION_TEXT, FIELD(dev), 0, 0, NULL },
+    { "ip", OPTION_TEXT, FIELD(ip), 0, 0, NULL },
+    { "gateway", OPTION_TEXT, FIELD(gateway), 0, 0, NULL },
+    { "route", OPTION_TEXT, FIELD(route), 0, 0, NULL },
+    { "impair", OPTION_TEXT, FIELD(impair), 0, 0, NULL },
+    { "pcap", OPTION_TEXT, FIELD(pcap), 0, 0, NULL },
+    { "vlan", OPTION_NUMBER, FIELD(vlan), 0, 4094, NULL },
+    { "mtu", OPTION_MTU, FIELD(mtu), 1280, 1500, NULL },
+    { "cc", OPTION_CHOICE, FIELD(cc), 0, 1, cc_names },
+    { "keepalive", OPTION_SWITCH, FIELD(keepalive), 0, 1, switch_names },
 };
 
 void weir_config_init(struct weir_config *config)
@@ -122,6 +135,7 @@ static void option_allowed(const struct option *option, char *text, size_t size)
 
     switch (option->kind) {
     case OPTION_NUMBER:
+    case OPTION_MTU:
         snprintf(text, size, "a number from %llu to %llu", min, max);
         break;
     case OPTION_SIZE:
@@ -140,6 +154,9 @@ static void option_allowed(const struct option *option, char *text, size_t size)
         break;
     case OPTION_CPUS:
         snprintf(text, size, "a list of CPUs such as 0,2-3");
+        break;
+    case OPTION_TEXT:
+        snprintf(text, size, "a text");
         break;
     }
 }
@@ -181,6 +198,8 @@ static int option_parse(const struct option *option, const char *text, uint64_t 
     case OPTION_CHOICE:
     case OPTION_SWITCH:
         return parse_choice(option, text, value);
+    case OPTION_MTU:
+        return weir_parse_uint(text, 0, option->max, value);
     default:
         return weir_parse_uint(text, option->min, option->max, value);
     }
@@ -188,6 +207,8 @@ static int option_parse(const struct option *option, const char *text, uint64_t 
 
 static bool option_fits(const struct option *option, uint64_t value)
 {
+    if (option->kind == OPTION_MTU && value == 0)
+        return true;
     if (value < option->min || value > option->max)
         return false;
     return option->kind != OPTION_POWER || (value & (value - 1)) == 0;
@@ -202,6 +223,17 @@ static int set_cpus(struct weir_config *config, const struct option *option, con
     if (weir_cpu_parse(&list, text) < 0)
         return option_refuse(option, text, why, why_size);
     config->cpus = text;
+    return 0;
+}
+
+static int set_text(struct weir_config *config, const struct option *option, const char *text,
+                    char *why, size_t why_size)
+{
+    if (*text == 0) {
+        snprintf(why, why_size, "%s is empty", option->name);
+        return -EINVAL;
+    }
+    memcpy((char *)config + option->at, &text, sizeof text);
     return 0;
 }
 
@@ -235,6 +267,8 @@ int weir_config_set(struct weir_config *config, const char *name, const char *te
     }
     if (option->kind == OPTION_CPUS)
         return set_cpus(config, option, text, why, why_size);
+    if (option->kind == OPTION_TEXT)
+        return set_text(config, option, text, why, why_size);
     if (option_parse(option, text, &value) < 0 || !option_fits(option, value))
         return option_refuse(option, text, why, why_size);
     field_set(config, option, value);
@@ -245,10 +279,11 @@ int weir_config_check(const struct weir_config *config, char *why, size_t why_si
 {
     for (size_t i = 0; i < WEIR_COUNT(options); i++) {
         const struct option *option = &options[i];
-        uint64_t value = option->kind == OPTION_CPUS ? 0 : field_get(config, option);
+        bool is_text = option->kind == OPTION_CPUS || option->kind == OPTION_TEXT;
+        uint64_t value = is_text ? 0 : field_get(config, option);
         char text[32];
 
-        if (option->kind == OPTION_CPUS || option_fits(option, value))
+        if (is_text || option_fits(option, value))
             continue;
         snprintf(text, sizeof text, option->kind == OPTION_TIME ? "%lldns" : "%lld",
                  (long long)value);

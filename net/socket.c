@@ -57,6 +57,7 @@ int weir_listen(struct weir_listener **listener, const char *address,
         weir_listen_config_init(&defaults);
         config = &defaults;
     }
+    stack = weir_stack_for(stack, &address);
     if (config->backlog <= 0 || config->accepted_max == 0 || weir_addr_parse(&addr, address) < 0)
         return -EINVAL;
     return stack->ops->listen(stack, listener, &addr, config);
@@ -95,15 +96,25 @@ void weir_listener_close(struct weir_listener *listener)
 
 /* --- connecting --- */
 
+static void connect_start(struct weir_stack *stack, struct weir_io *io,
+                          const struct weir_addr *addr)
+{
+    if (addr->sa.sa_family == AF_UNIX && stack->kernel)
+        stack = stack->kernel;
+    io->conn = NULL;
+    stack->ops->connect(stack, io, addr);
+}
+
 int weir_connect(struct weir_conn **conn, const char *address, weir_time deadline)
 {
+    struct weir_stack *stack = weir_stack_for(stack_here("weir_connect"), &address);
     struct weir_addr addr;
     struct weir_io io;
     int error;
 
     if (weir_addr_parse(&addr, address) < 0)
         return -EINVAL;
-    weir_connect_start(&io, &addr);
+    connect_start(stack, &io, &addr);
     error = (int)weir_await(&io.future, deadline);
     if (error == 0)
         *conn = io.conn;
@@ -112,10 +123,7 @@ int weir_connect(struct weir_conn **conn, const char *address, weir_time deadlin
 
 void weir_connect_start(struct weir_io *io, const struct weir_addr *addr)
 {
-    struct weir_stack *stack = stack_here("weir_connect");
-
-    io->conn = NULL;
-    stack->ops->connect(stack, io, addr);
+    connect_start(stack_here("weir_connect"), io, addr);
 }
 
 /* --- receiving --- */

@@ -12,8 +12,10 @@
 #ifndef WEIR_NET_STACK_H
 #define WEIR_NET_STACK_H
 
+#include <string.h>
 #include <weir/net.h>
 #include <weir/runtime.h>
+#include <weir/udp.h>
 #include "core/list.h"
 #include "sched/shard.h"
 
@@ -27,6 +29,12 @@ struct weir_conn {
 
 struct weir_listener {
     struct weir_stack *stack;
+};
+
+/* The head of every datagram socket. */
+struct weir_udp {
+    struct weir_stack *stack;
+    struct weir_udp_io *rx, *tx; /* under way, or NULL: one receive, one send */
 };
 
 struct weir_stack_ops {
@@ -60,16 +68,55 @@ struct weir_stack_ops {
     struct weir_buf *(*buf_alloc)(struct weir_stack *stack, size_t size);
 };
 
+/* Datagrams (udp.h).  The rules are the same; -EADDRINUSE when this shard has the address open. */
+struct weir_udp_ops {
+    int (*open)(struct weir_stack *stack, struct weir_udp **udp, const struct weir_addr *addr,
+                const struct weir_udp_config *config);
+    int (*connect)(struct weir_udp *udp, const struct weir_addr *peer);
+    void (*close)(struct weir_udp *udp);
+    int (*local_addr)(const struct weir_udp *udp, struct weir_addr *addr);
+    uint64_t (*dropped)(const struct weir_udp *udp);
+
+    /* io->udp is set and io is its rx: up to io->count datagrams.  The stack clears udp->rx before
+     * it completes the future; and so with tx. */
+    void (*recv)(struct weir_udp_io *io);
+    void (*send)(struct weir_udp_io *io);
+};
+
 struct weir_stack {
     const struct weir_stack_ops *ops;
+    const struct weir_udp_ops *udp;
     struct weir_shard *shard;
     const char *why; /* this one and no other; outlives it */
+
+    /* Serves "kernel:" and Unix-domain addresses; NULL: this one does, or nobody can. */
+    struct weir_stack *kernel;
 };
 
 /* The stack of a shard: shard->net. */
 static inline struct weir_stack *weir_stack_of(const struct weir_shard *shard)
 {
     return shard->net;
+}
+
+/* The one on the kernel's sockets, which may stand beside. */
+static inline struct weir_stack *weir_kernel_stack_of(const struct weir_shard *shard)
+{
+    struct weir_stack *stack = weir_stack_of(shard);
+
+    return stack->kernel ? stack->kernel : stack;
+}
+
+/* Who serves the address `*text`; takes a "kernel:" off it. */
+static inline struct weir_stack *weir_stack_for(struct weir_stack *stack, const char **text)
+{
+    bool kernel = strncmp(*text, "kernel:", 7) == 0;
+
+    if (kernel)
+        *text += 7;
+    if ((kernel || strncmp(*text, "unix:", 5) == 0) && stack->kernel)
+        return stack->kernel;
+    return stack;
 }
 
 /* --- the stacks; each opens as the driver of its shard and sets shard->net --- */

@@ -29,7 +29,11 @@ static void bare_close(struct weir_driver *driver)
     free(driver);
 }
 
-static const struct weir_driver_ops bare_ops = { "none", bare_poll, bare_close };
+static const struct weir_driver_ops bare_ops = {
+    .name = "none",
+    .poll = bare_poll,
+    .close = bare_close,
+};
 
 int weir_bare_driver_open(struct weir_driver **driver, struct weir_shard *shard,
                           const struct weir_config *config, void *arg)

@@ -148,7 +148,7 @@ void weir_stop_wait_start(struct weir_stop_wait *wait)
 /* Keeps weir_shards.busy true before anything of this turn is told to others. */
 static void shard_count_busy(struct weir_shard *shard)
 {
-    bool busy = shard->stats.fibers > 0 || shard->calls_out > 0;
+    bool busy = shard->stats.fibers > 0 || shard->calls_out > 0 || shard->holds > 0;
 
     if (weir_likely(busy == shard->counted_busy))
         return;

@@ -32,6 +32,10 @@ struct weir_driver_ops {
      * before it completes anything.  Returns whether anything was completed. */
     bool (*poll)(struct weir_driver *driver, weir_time until);
 
+    /* From now on it also wakes when `fd`, which outlives it, is readable; whoever reads it knows
+     * by himself that there is something.  0 or a negated errno.  NULL: the driver cannot. */
+    int (*watch)(struct weir_driver *driver, int fd);
+
     /* The shard has ended: gives everything back.  Everything opened on it has been closed. */
     void (*close)(struct weir_driver *driver);
 };
@@ -93,6 +97,7 @@ struct weir_shard {
     weir_time idle_spin;
     weir_time calls_last;  /* when a call came or went: others may answer within idle_spin */
     uint32_t calls_out;    /* calls of ours that have not come home */
+    uint32_t holds;        /* the driver's: what it still has to bring to its end, in bounded time */
     bool counted_busy;     /* in weir_shards.busy */
     uint64_t stall_cycles; /* a fiber that ran longer is reported */
     uint64_t stall_quiet;  /* no more reports until then */

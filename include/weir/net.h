@@ -73,6 +73,10 @@ struct weir_listen_config {
 
 WEIR_API void weir_listen_config_init(struct weir_listen_config *config);
 
+/* Here and in weir_connect, "kernel:" before an address asks for the kernel's sockets where a
+ * native stack serves the others ("kernel:127.0.0.1:80"); elsewhere it changes nothing.  Unix-domain
+ * addresses are always the kernel's. */
+
 /* Listens on this shard.  Called on several shards with the same address, they share it, as
  * weir_config.balance says (Unix-domain sockets are always shared by WEIR_BALANCE_LEAST).  Port 0
  * takes a free port, the same one for all shards that ask for it at that address.  The path of a

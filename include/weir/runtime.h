@@ -25,7 +25,10 @@ enum weir_stack_kind {
     WEIR_STACK_AUTO, /* io_uring where it is permitted, else epoll with one line that says why */
     WEIR_STACK_URING,
     WEIR_STACK_EPOLL,
+    WEIR_STACK_NATIVE, /* TCP/IP of our own, on the device `dev`; the kernel's sockets beside it */
 };
+
+enum weir_congestion { WEIR_CONGESTION_CUBIC, WEIR_CONGESTION_RENO };
 
 struct weir_config {
     unsigned shards;  /* 0: one per CPU of `cpus`; if that is NULL, within the cgroup's CPU quota */
@@ -45,20 +48,32 @@ struct weir_config {
                            * runtimes side by side the first to start has them */
     bool quiet;           /* say nothing at start; default false */
     uint64_t seed;        /* of the shards' random numbers; 0: taken from the kernel */
+
+    /* --- for the native stack; texts are kept, not copied --- */
+    const char *dev;     /* "tap:NAME", "dpdk:EAL ARGS"; NULL: loopback only, within the process */
+    const char *ip;      /* "192.0.2.2/24,2001:db8::2/64", "dhcp", "auto" (by routers), together */
+    const char *gateway; /* "192.0.2.1,2001:db8::1"; NULL: none, or what DHCP and routers say */
+    const char *route;   /* "198.51.100.0/24 via 192.0.2.9, ..."; NULL: none more */
+    const char *impair;  /* faults in front of the device: "loss=1%,delay=20ms"; NULL: none */
+    const char *pcap;    /* a file for all packets that pass; NULL: none */
+    uint32_t vlan;       /* 1 to 4094: the 802.1Q tag of all frames; 0: none */
+    uint32_t mtu;        /* of IP, 1,280 to 1,500; 0: the device's own */
+    enum weir_congestion cc;
+    bool keepalive; /* probes idle connections (RFC 1122 4.2.3.6); default false */
 };
 
 /* Fills in the defaults.  Always first: fields are added over time. */
 WEIR_API void weir_config_init(struct weir_config *config);
 
 /* Sets one field from text, as a command line has it: "shards" "4", "cpus" "0,2-3", "stack"
- * "uring", "balance" "least", "poll" "busy", "grace" "10s".  The text of "cpus" is kept, not
- * copied. -EINVAL with one line in `why` that says what was wrong and what is allowed; -ENOENT when
+ * "uring", "balance" "least", "poll" "busy", "grace" "10s".  Texts such as that of "cpus" are kept,
+ * not copied. -EINVAL with one line in `why` that says what was wrong and what is allowed; -ENOENT when
  * there is no such option. */
 WEIR_API int weir_config_set(struct weir_config *config, const char *option, const char *value,
                              char *why, size_t why_size);
 
 /* Runs the shards.  0 when all ended; a negated errno when they could not be started, with one
- * line in the log that says why.  Not from inside a shard. */
+ * line in the log that says why, and for the native stack's device how to mend it.  Not from inside a shard. */
 WEIR_API int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg);
 
 /* Asks the runtime of the running shard to stop, as SIGTERM does.  Never suspends. */

@@ -21,13 +21,21 @@ struct weir_sim_config {
     uint32_t short_writes; /* a segment is cut, the rest follows later */
     uint32_t resets;       /* the connection is reset */
     uint32_t no_buffers;   /* the receive has to be tried again (ENOBUFS) */
+    uint32_t drops;        /* a datagram is lost */
+    uint32_t duplicates;   /* a datagram arrives twice */
     weir_time delay_max;   /* each segment takes up to this long; default 1 ms */
-    size_t window;         /* bytes in flight per direction; default 65,536 */
+    size_t window;         /* bytes in flight per direction or socket; default 65,536 */
+    /* TCP/IP in user space (net/native) above the simulated sockets, which "kernel:" addresses
+     * still mean: everything else is packets on a loopback wire that all shards share. */
+    bool native;
+    const char *impair; /* faults of that wire, such as "loss=1%,delay=20ms"; NULL: none */
+    const char *pcap;   /* a file for its packets; NULL: none */
 };
 
 WEIR_API void weir_sim_config_init(struct weir_sim_config *config);
 
-/* Runs `shard_main` on every shard until all have ended.  0; -EDEADLK when fibers are left that
+/* Runs `shard_main` on every shard until all have ended.  0; -EINVAL when the configuration is not
+ * one (the log says it if it is `impair`); -EDEADLK when fibers are left that
  * nothing can wake; -ETIME when the limit was passed.  In both cases the log names the seed and
  * the fibers that are left, and the shards are torn down by cancelling them. */
 WEIR_API int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *arg),

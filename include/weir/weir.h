@@ -6,6 +6,7 @@
  *     sync.h     semaphore, mutex
  *     shard.h    one scheduler per CPU, and calls between them
  *     net.h      TCP and Unix-domain streams
+ *     udp.h      datagrams
  *     buf.h      received bytes without copying
  *     runtime.h  configuration, start and stop
  *     http.h     an HTTP/1.1 server
@@ -29,5 +30,6 @@
 #include <weir/sim.h>
 #include <weir/sync.h>
 #include <weir/time.h>
+#include <weir/udp.h>
 
 #endif

@@ -24,7 +24,8 @@ enum {
     KEEP_READABLE = WEIR_KERNEL_ENGINE << 2, /* a short receive does not mean empty any more */
 };
 
-enum { EPOLL_BATCH = 256, EPOLL_ACCEPTS = 32, EPOLL_LISTENER = 1 };
+/* The last two tell by an address in an event what it is of; a connection's is as it is. */
+enum { EPOLL_BATCH = 256, EPOLL_ACCEPTS = 32, EPOLL_LISTENER = 1, EPOLL_WATCH = 2 };
 
 struct epoll {
     struct weir_kernel kernel;
@@ -343,6 +344,52 @@ static bool epoll_accept_all(struct epoll *e)
     return true;
 }
 
+/* --- other descriptors --- */
+
+/* Edge-triggered, too: armed after an EAGAIN, so the edge is still to come. */
+static int epoll_watch_open(struct weir_kernel *kernel, struct weir_kernel_watch *watch)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLET,
+        .data.ptr = (char *)watch + EPOLL_WATCH,
+    };
+
+    if (epoll_ctl(epoll_of(kernel)->fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
+        return -errno;
+    weir_kernel_watch_init(kernel, watch);
+    return 0;
+}
+
+static void epoll_watch_arm(struct weir_kernel *kernel, struct weir_kernel_watch *watch,
+                            unsigned what)
+{
+    (void)kernel;
+    watch->armed |= (uint8_t)what;
+}
+
+static void epoll_watch_close(struct weir_kernel *kernel, struct weir_kernel_watch *watch)
+{
+    epoll_ctl(epoll_of(kernel)->fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    close(watch->fd);
+    watch->closed = true;
+    weir_kernel_watch_dead(kernel, watch);
+}
+
+static void epoll_watch_event(struct weir_kernel_watch *watch, uint32_t events)
+{
+    unsigned what = 0;
+
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+        what |= WEIR_WATCH_IN;
+    if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+        what |= WEIR_WATCH_OUT;
+    what &= watch->armed;
+    if (watch->closed || what == 0)
+        return;
+    watch->armed &= (uint8_t)~what;
+    watch->ready(watch, what);
+}
+
 /* --- the driver --- */
 
 static void epoll_conn_event(struct weir_kernel_conn *c, uint32_t events)
@@ -387,10 +434,14 @@ static void epoll_event(struct epoll *e, const struct epoll_event *event)
 
     if (weir_unlikely(at == 0))
         return;
+    if (weir_unlikely(at == (uintptr_t)e + EPOLL_WATCH))
+        return; /* the driver above looks by itself */
     if (weir_unlikely(at == (uintptr_t)e))
         epoll_woken(e);
     else if (weir_unlikely(at & EPOLL_LISTENER))
         epoll_listener_event(e, (struct weir_kernel_listener *)(at - EPOLL_LISTENER));
+    else if (weir_unlikely(at & EPOLL_WATCH))
+        epoll_watch_event((struct weir_kernel_watch *)(at - EPOLL_WATCH), event->events);
     else
         epoll_conn_event((struct weir_kernel_conn *)at, event->events);
 }
@@ -454,6 +505,15 @@ static bool epoll_poll(struct weir_driver *driver, weir_time until)
     return worked;
 }
 
+/* Level-triggered: it tells again for as long as nobody reads it. */
+static int epoll_driver_watch(struct weir_driver *driver, int fd)
+{
+    struct epoll *e = weir_container_of(driver, struct epoll, kernel.driver);
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = (char *)e + EPOLL_WATCH };
+
+    return epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
 static void epoll_free(struct epoll *e)
 {
     weir_bufs_free(&e->bufs);
@@ -493,6 +553,7 @@ static const struct weir_stack_ops epoll_stack_ops = {
 static const struct weir_driver_ops epoll_driver_ops = {
     .name = "epoll",
     .poll = epoll_poll,
+    .watch = epoll_driver_watch,
     .close = epoll_close,
 };
 
@@ -503,6 +564,9 @@ static const struct weir_kernel_ops epoll_kernel_ops = {
     .accept_arm = epoll_accept_arm,
     .accept_disarm = epoll_accept_disarm,
     .accept_forget = epoll_accept_forget,
+    .watch_open = epoll_watch_open,
+    .watch_arm = epoll_watch_arm,
+    .watch_close = epoll_watch_close,
 };
 
 static int epoll_open_set(struct epoll *e)

@@ -79,7 +79,7 @@ static void handoff_count(struct weir_share *share, unsigned to, int32_t change)
 /* On the shard it was sent to: who listens there, or NULL. */
 static struct weir_kernel_listener *handoff_listener_here(const struct weir_share *share)
 {
-    struct weir_kernel *kernel = weir_kernel_of(weir_stack_of(weir_shard_current));
+    struct weir_kernel *kernel = weir_kernel_of(weir_kernel_stack_of(weir_shard_current));
 
     for (struct weir_link *at = kernel->listeners.next; at != &kernel->listeners; at = at->next) {
         struct weir_kernel_listener *l = weir_container_of(at, struct weir_kernel_listener, link);

@@ -54,6 +54,9 @@ int weir_kernel_init(struct weir_kernel *kernel, struct weir_shard *shard,
     kernel->balance = config->balance;
     weir_list_init(&kernel->later);
     weir_list_init(&kernel->listeners);
+    weir_list_init(&kernel->dead);
+    weir_list_init(&kernel->udp_ending);
+    kernel->stack.udp = &weir_kernel_udp_ops;
     weir_alarm_init(&kernel->pause, kernel_pause_over);
     weir_pool_init(&kernel->conns, conn_size, conn_align, config->conns_max + CONNS_CLOSING);
     kernel->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -64,6 +67,7 @@ int weir_kernel_init(struct weir_kernel *kernel, struct weir_shard *shard,
 void weir_kernel_free(struct weir_kernel *kernel)
 {
     weir_assert(weir_list_empty(&kernel->later) && kernel->listeners_live == 0);
+    weir_assert(weir_list_empty(&kernel->udp_ending) && kernel->watches == 0);
     weir_alarm_clear(&kernel->pause);
     weir_pool_free(&kernel->handoffs);
     weir_pool_free(&kernel->conns);
@@ -82,6 +86,10 @@ void weir_kernel_check_empty(const struct weir_kernel *kernel)
                    shard->id, (unsigned long long)shard->stats.conns,
                    (unsigned long long)shard->stats.bufs,
                    weir_list_empty(&kernel->listeners) ? "no listener" : "a listener");
+    if (kernel->udps)
+        weir_panic("shard %u has ended but left %u datagram sockets open: each needs its "
+                   "weir_udp_close",
+                   shard->id, kernel->udps);
 }
 
 static bool kernel_end_later(struct weir_kernel *kernel)
@@ -100,11 +108,25 @@ static bool kernel_end_later(struct weir_kernel *kernel)
     return true;
 }
 
+static void kernel_bury(struct weir_kernel *kernel)
+{
+    struct weir_link *link;
+
+    while ((link = weir_list_pop(&kernel->dead)) != NULL) {
+        struct weir_kernel_watch *watch = weir_container_of(link, struct weir_kernel_watch, link);
+
+        kernel->watches--;
+        watch->gone(watch);
+    }
+}
+
 bool weir_kernel_poll(struct weir_kernel *kernel)
 {
     bool worked = kernel->nudge;
 
-    if (worked) {
+    kernel_bury(kernel);
+    worked |= weir_kernel_udp_poll(kernel);
+    if (kernel->nudge) {
         kernel->nudge = false;
         weir_listener_look_all(kernel);
     }

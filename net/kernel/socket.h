@@ -18,6 +18,24 @@ struct weir_kernel;
 struct weir_kernel_conn;
 struct weir_kernel_listener;
 
+enum weir_watch_what { WEIR_WATCH_IN = 1, WEIR_WATCH_OUT = 2 };
+
+/* A descriptor that is neither connection nor listener, and the wait for it. */
+struct weir_kernel_watch {
+    int fd;
+    uint8_t armed; /* enum weir_watch_what: for these ready() will be called */
+    uint8_t polls; /* io_uring's: operations of the kernel that still name it */
+    bool closed;
+    struct weir_link link; /* closed, and nothing names it any more */
+
+    /* It can be read or written, as `what` says, or it has failed; and is no longer armed for
+     * that.  It may be armed again and closed from here. */
+    void (*ready)(struct weir_kernel_watch *watch, unsigned what);
+
+    /* In a later turn than watch_close: the memory is the owner's again. */
+    void (*gone)(struct weir_kernel_watch *watch);
+};
+
 struct weir_kernel_ops {
     /* Makes a connection of a descriptor, or NULL: no memory; the descriptor is still the
      * caller's then. */
@@ -36,6 +54,12 @@ struct weir_kernel_ops {
     /* The engine forgets listener->fd, which is about to be closed or handed to another shard.
      * Only while disarmed. */
     void (*accept_forget)(struct weir_kernel_listener *listener);
+
+    /* 0 or a negated errno.  Arming is for one call of ready(), and only after the kernel has said
+     * EAGAIN; again while armed: does nothing.  Closing closes the descriptor. */
+    int (*watch_open)(struct weir_kernel *kernel, struct weir_kernel_watch *watch);
+    void (*watch_arm)(struct weir_kernel *kernel, struct weir_kernel_watch *watch, unsigned what);
+    void (*watch_close)(struct weir_kernel *kernel, struct weir_kernel_watch *watch);
 };
 
 struct weir_kernel {
@@ -58,6 +82,11 @@ struct weir_kernel {
     int reserve_fd; /* given up for a moment to accept, and close, one connection */
 
     struct weir_pool handoffs; /* connections on their way to other shards */
+
+    uint32_t watches;            /* not gone yet */
+    struct weir_link dead;       /* watches that are gone at the next poll */
+    uint32_t udps;               /* datagram sockets, not closed */
+    struct weir_link udp_ending; /* their operations that end at the next poll: -ECANCELED */
 };
 
 enum weir_kernel_flag {
@@ -125,7 +154,8 @@ void weir_kernel_check_empty(const struct weir_kernel *kernel);
 /* Whether weir_kernel_poll would do something. */
 static inline bool weir_kernel_ready(const struct weir_kernel *kernel)
 {
-    return kernel->nudge || !weir_list_empty(&kernel->later);
+    return kernel->nudge || !weir_list_empty(&kernel->later) ||
+           !weir_list_empty(&kernel->udp_ending);
 }
 
 /* What was put off to this turn; an engine's poll begins with it. */
@@ -133,6 +163,22 @@ bool weir_kernel_poll(struct weir_kernel *kernel);
 
 /* Completes io at the next poll, out of the caller's frame. */
 void weir_kernel_later(struct weir_kernel *kernel, struct weir_io *io, int64_t result);
+
+/* The engine's: takes note of a new watch; and of one that is closed and that nothing names. */
+static inline void weir_kernel_watch_init(struct weir_kernel *kernel,
+                                          struct weir_kernel_watch *watch)
+{
+    watch->armed = watch->polls = 0;
+    watch->closed = false;
+    weir_list_init(&watch->link);
+    kernel->watches++;
+}
+
+static inline void weir_kernel_watch_dead(struct weir_kernel *kernel,
+                                          struct weir_kernel_watch *watch)
+{
+    weir_list_push(&kernel->dead, &watch->link);
+}
 
 /* --- connections (socket.c) --- */
 
@@ -253,5 +299,12 @@ static inline void weir_handoff_taken(struct weir_kernel_listener *listener)
         atomic_fetch_add_explicit(&share->member[listener->listener.stack->shard->id].room, 1,
                                   memory_order_relaxed);
 }
+
+/* --- datagrams (udp.c) --- */
+
+extern const struct weir_udp_ops weir_kernel_udp_ops;
+
+/* Ends what was under way on sockets that were closed; whether there was any. */
+bool weir_kernel_udp_poll(struct weir_kernel *kernel);
 
 #endif

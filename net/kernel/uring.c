@@ -46,6 +46,65 @@ static void uring_accept_event(struct weir_kernel_listener *l, int result, uint3
         weir_listener_disarmed(l);
 }
 
+/* --- other descriptors --- */
+
+static int uring_watch_open(struct weir_kernel *kernel, struct weir_kernel_watch *watch)
+{
+    weir_kernel_watch_init(kernel, watch);
+    return 0;
+}
+
+static void uring_watch_poll(struct weir_uring *u, struct weir_kernel_watch *watch, unsigned events,
+                             enum weir_uring_tag tag)
+{
+    struct io_uring_sqe *sqe = weir_ring_sqe(&u->ring);
+
+    io_uring_prep_poll_add(sqe, watch->fd, events);
+    weir_uring_name(sqe, watch, tag);
+    watch->polls++;
+}
+
+static void uring_watch_arm(struct weir_kernel *kernel, struct weir_kernel_watch *watch,
+                            unsigned what)
+{
+    struct weir_uring *u = weir_uring_of(&kernel->stack);
+
+    what &= ~(unsigned)watch->armed;
+    watch->armed |= (uint8_t)what;
+    if (what & WEIR_WATCH_IN)
+        uring_watch_poll(u, watch, POLLIN, TAG_WATCH_IN);
+    if (what & WEIR_WATCH_OUT)
+        uring_watch_poll(u, watch, POLLOUT, TAG_WATCH_OUT);
+}
+
+/* What waits is cancelled and entered at once: the address is free when this returns. */
+static void uring_watch_close(struct weir_kernel *kernel, struct weir_kernel_watch *watch)
+{
+    struct weir_uring *u = weir_uring_of(&kernel->stack);
+
+    watch->closed = true;
+    if (watch->armed & WEIR_WATCH_IN)
+        weir_uring_cancel(u, watch, TAG_WATCH_IN);
+    if (watch->armed & WEIR_WATCH_OUT)
+        weir_uring_cancel(u, watch, TAG_WATCH_OUT);
+    if (watch->armed)
+        weir_ring_enter(&u->ring, 0, 0);
+    close(watch->fd);
+    if (watch->polls == 0)
+        weir_kernel_watch_dead(kernel, watch);
+}
+
+static void uring_watch_event(struct weir_uring *u, struct weir_kernel_watch *watch, unsigned what)
+{
+    weir_assert(watch->polls > 0);
+    watch->polls--;
+    watch->armed &= (uint8_t)~what;
+    if (!watch->closed)
+        watch->ready(watch, what);
+    else if (watch->polls == 0)
+        weir_kernel_watch_dead(&u->kernel, watch);
+}
+
 /* --- the driver --- */
 
 static void uring_wake_arm(struct weir_uring *u)
@@ -82,6 +141,15 @@ static void uring_event(struct weir_uring *u, uint64_t name, int result, uint32_
         break;
     case TAG_WAKE:
         uring_woken(u, flags);
+        break;
+    case TAG_DRIVER_WATCH:
+        ((struct weir_uring_watch *)object)->armed = false;
+        break;
+    case TAG_WATCH_IN:
+        uring_watch_event(u, object, WEIR_WATCH_IN);
+        break;
+    case TAG_WATCH_OUT:
+        uring_watch_event(u, object, WEIR_WATCH_OUT);
         break;
     default:
         break; /* a cancel that came too late */
@@ -137,12 +205,39 @@ static unsigned uring_reap(struct weir_uring *u)
     return count;
 }
 
+/* A poll each for one sleep: armed while the shard is busy it would tell of every packet. */
+static void uring_driver_watches_arm(struct weir_uring *u)
+{
+    for (unsigned i = 0; i < u->watches; i++) {
+        struct weir_uring_watch *watch = &u->watch[i];
+        struct io_uring_sqe *sqe;
+
+        if (watch->armed)
+            continue;
+        sqe = weir_ring_sqe(&u->ring);
+        io_uring_prep_poll_add(sqe, watch->fd, POLLIN);
+        weir_uring_name(sqe, watch, TAG_DRIVER_WATCH);
+        watch->armed = true;
+    }
+}
+
+static int uring_driver_watch(struct weir_driver *driver, int fd)
+{
+    struct weir_uring *u = weir_container_of(driver, struct weir_uring, kernel.driver);
+
+    if (u->watches == WEIR_URING_WATCHES)
+        return -ENOSPC;
+    u->watch[u->watches++] = (struct weir_uring_watch){ .fd = fd };
+    return 0;
+}
+
 /* The turn has only begun: its clock will do. */
 static void uring_sleep(struct weir_uring *u, weir_time until)
 {
     const struct weir_shard *shard = u->kernel.stack.shard;
     weir_time span = until == WEIR_NEVER ? WEIR_NEVER : until - shard->now;
 
+    uring_driver_watches_arm(u);
     weir_ring_enter(&u->ring, span > 0, span);
     weir_shard_awake(u->kernel.stack.shard);
 }
@@ -164,7 +259,7 @@ static bool uring_poll(struct weir_driver *driver, weir_time until)
 static void uring_settle(struct weir_uring *u)
 {
     for (int i = 0; i < 1000 && (u->kernel.conns.live || u->kernel.listeners_live ||
-                                 weir_ring_unsubmitted(&u->ring) > 0);
+                                 u->kernel.watches || weir_ring_unsubmitted(&u->ring) > 0);
          i++) {
         weir_ring_enter(&u->ring, 1, WEIR_MS(10));
         uring_reap(u);
@@ -205,6 +300,7 @@ static const struct weir_stack_ops uring_stack_ops = {
 static const struct weir_driver_ops uring_driver_ops = {
     .name = "io_uring",
     .poll = uring_poll,
+    .watch = uring_driver_watch,
     .close = uring_close,
 };
 
@@ -215,6 +311,9 @@ static const struct weir_kernel_ops uring_kernel_ops = {
     .accept_arm = uring_accept_arm,
     .accept_disarm = uring_accept_disarm,
     .accept_forget = uring_accept_forget,
+    .watch_open = uring_watch_open,
+    .watch_arm = uring_watch_arm,
+    .watch_close = uring_watch_close,
 };
 
 static int uring_open(struct weir_uring *u, struct weir_shard *shard,

@@ -6,12 +6,32 @@
 #include "net/kernel/uring_ring.h"
 
 /* What a completion is about: the low bits of user_data; the rest is the address of its object. */
-enum weir_uring_tag { TAG_RECV, TAG_POLL, TAG_ACCEPT, TAG_WAKE, TAG_NOTHING, TAG_MASK = 7 };
+enum weir_uring_tag {
+    TAG_RECV,
+    TAG_POLL,
+    TAG_ACCEPT,
+    TAG_WAKE,
+    TAG_NOTHING,
+    TAG_WATCH_IN,
+    TAG_WATCH_OUT,
+    TAG_DRIVER_WATCH,
+    TAG_MASK = 7,
+};
+
+enum { WEIR_URING_WATCHES = 4 };
+
+/* A descriptor of the driver above that wakes the shard. */
+struct weir_uring_watch {
+    _Alignas(8) int fd;
+    bool armed;
+};
 
 struct weir_uring {
     struct weir_kernel kernel;
     struct weir_ring ring;
     struct weir_link starved; /* receives that wait for a buffer */
+    struct weir_uring_watch watch[WEIR_URING_WATCHES];
+    unsigned watches;
 };
 
 struct weir_uring_conn {

@@ -89,7 +89,8 @@ unsigned weir_flow_shard(const struct weir_native *native, uint32_t hash);
 struct weir_flows {
     uint64_t *bucket; /* 8 words each */
     uint32_t mask;    /* buckets - 1 */
-    uint32_t count;
+    uint32_t count, max;
+    uint32_t changes; /* flows added and taken out so far: what was found may be gone */
 };
 
 int weir_flows_init(struct weir_flows *flows, uint32_t max);
@@ -100,6 +101,10 @@ struct weir_flow *weir_flows_find(const struct weir_flows *flows, uint32_t hash,
 int weir_flows_add(struct weir_flows *flows, struct weir_flow *flow); /* flow->hash, key are set;
                                                                        * -ENOBUFS: full */
 void weir_flows_del(struct weir_flows *flows, struct weir_flow *flow);
+
+/* All of them, in any order: the one at place `at`, from 0 to weir_flows_places() - 1; or NULL. */
+struct weir_flow *weir_flows_at(const struct weir_flows *flows, size_t at);
+size_t weir_flows_places(const struct weir_flows *flows);
 
 /* --- interfaces, neighbours, routes (iface.c, neigh.c, route.c) --- */
 
@@ -179,7 +184,8 @@ struct weir_native_stats {
     uint64_t frags_in, frags_joined, frags_dropped, neigh_dropped, forwarded, forward_dropped;
     uint64_t partial_csum; /* a kernel peer left checksums undone: see weir_native_say_once */
     uint64_t tcp_bad, tcp_in, tcp_out, tcp_retransmits, tcp_timeouts, tcp_rst_in, tcp_rst_out;
-    uint64_t tcp_challenge_acks, tcp_challenge_limited, tcp_paws, tcp_ooo, tcp_dup_acks;
+    uint64_t tcp_challenge_acks, tcp_challenge_limited, tcp_paws, tcp_ooo, tcp_ooo_dropped,
+        tcp_dup_acks;
     uint64_t tcp_fast_recoveries, tcp_tlp, tcp_spurious, tcp_cookies_sent, tcp_cookies_good,
         tcp_cookies_bad;
     uint64_t tcp_syn_dropped, tcp_accept_overflow, tcp_passive, tcp_active, tcp_no_memory;
@@ -198,10 +204,13 @@ struct weir_native {
     struct weir_pkts pkts;
     uint32_t generation; /* grows when routes, addresses or neighbours change */
 
+    const struct weir_toeplitz *toeplitz; /* of `shared`, as is: */
+    const uint8_t *flow_table;            /* 128 entries: whose a flow is, by its hash */
     struct weir_flows flows;
     struct weir_pool conns, waits, detours; /* weir_tcp, weir_tcp_wait, weir_detour */
     struct weir_tcp *output;                /* connections with something to send: by output_next */
     struct weir_tcp *output_last;
+    struct weir_tcp *output_stop; /* the last that weir_tcp_output_all is going to do */
     struct weir_link listeners;  /* struct weir_native_listener */
     struct weir_link time_waits; /* oldest first: one alarm for all */
     struct weir_alarm time_wait_alarm;
@@ -213,8 +222,20 @@ struct weir_native {
     struct weir_steer *steer;   /* steer.c */
     struct weir_native_stats stats;
     weir_time said; /* the last time a problem was told: rate limit */
-    bool polled;    /* below has been polled this turn */
-    uint32_t turns;
+
+    /* --- native.c, socket.c, listener.c --- */
+    uint32_t conns_max;
+    uint32_t turns;           /* of the driver */
+    weir_time below_at;       /* when `below` was polled last */
+    weir_time rx_at;          /* when a packet arrived last */
+    uint32_t stopping;        /* listeners that wait for handshakes to end */
+    bool must_poll;           /* one of the devices */
+    bool nudge;               /* listeners should look again: there is room */
+    bool want_room;           /* some listener waits for a connection to be closed */
+    bool counted_user;        /* in shared->users */
+    weir_time linger_until;   /* fibers are over: see native.c; 0: they are not */
+    struct weir_link starved; /* sends that wait for packets: weir_io.link */
+    struct weir_link resting; /* closed listeners, freed by the next poll */
 };
 
 static inline struct weir_native *weir_native_of(const struct weir_stack *stack)

@@ -23,6 +23,7 @@ void weir_sim_net_init(struct weir_sim_net *net, const struct weir_sim_config *c
         .port = 32767,
     };
     weir_list_init(&net->listeners);
+    weir_list_init(&net->udps);
 }
 
 /* splitmix64 by Sebastiano Vigna (prng.di.unimi.it), public domain. */
@@ -134,6 +135,7 @@ static void sim_close(struct weir_driver *driver)
 
     sim_assert_none(sim, driver->shard->stats.conns, "connections");
     sim_assert_none(sim, sim->listeners, "listeners");
+    sim_assert_none(sim, sim->udps, "datagram sockets");
     while (sim_first(sim) != NULL) {
         struct weir_sim_event *event = sim_first(sim);
 
@@ -176,7 +178,8 @@ int weir_sim_net_open(struct weir_driver **driver, struct weir_shard *shard,
     if (sim == NULL)
         return -ENOMEM;
     sim->driver = (struct weir_driver){ .ops = &sim_driver_ops, .shard = shard };
-    sim->stack = (struct weir_stack){ .ops = &sim_stack_ops, .shard = shard };
+    sim->stack =
+        (struct weir_stack){ .ops = &sim_stack_ops, .udp = &weir_sim_udp_ops, .shard = shard };
     sim->net = net;
     weir_list_init(&sim->events);
     shard->net = &sim->stack;

@@ -21,6 +21,7 @@ struct weir_sim_net {
     weir_time now;              /* the clock of all shards */
     uint64_t random;            /* splitmix64 state of the network and the pump */
     struct weir_link listeners; /* of all shards, oldest first */
+    struct weir_link udps;      /* datagram sockets, likewise */
     uint16_t port;              /* the last one handed out */
 
     /* Gives another shard a turn in the middle of this one's, as threads would; NULL: nobody. */
@@ -38,6 +39,7 @@ struct weir_sim_driver {
     bool woken;              /* since its last poll(), as an eventfd would say */
     bool in_turn;            /* it is in the middle of a turn */
     uint64_t listeners;      /* open now */
+    uint64_t udps;           /* open now */
 };
 
 /* One shard's end of a connection. */
@@ -157,6 +159,9 @@ void weir_sim_close(struct weir_conn *conn, bool reset);
 int weir_sim_local_addr(const struct weir_conn *conn, struct weir_addr *addr);
 int weir_sim_peer_addr(const struct weir_conn *conn, struct weir_addr *addr);
 int weir_sim_nodelay(struct weir_conn *conn, bool on);
+
+/* udp.c */
+extern const struct weir_udp_ops weir_sim_udp_ops;
 
 /* buf.c */
 struct weir_buf *weir_sim_buf_alloc(struct weir_stack *stack, size_t size);

@@ -6,18 +6,25 @@
  * clock, no address, no thread, so one seed is one run.
  *
  * A turn that slept in its driver has returned here; until its time comes, or it is woken, the
- * shard still counts as asleep. */
+ * shard still counts as asleep.
+ *
+ * A native stack stands between the shard and the simulated driver, as it stands above the kernel's
+ * elsewhere: it sleeps through that, so the pump sees no difference.  What it sends travels on a
+ * loopback device; faults and delays are that device's. */
 #include <errno.h>
 #include <stdlib.h>
+#include "net/native/native.h"
 #include "net/sim/net.h"
 #include "sched/call.h"
 
-enum { TURN_NS = 2000, CUT_TURNS = 10000000 };
+enum { TURN_NS = 2000, CUT_TURNS = 10000000, SIM_WHY = 256 };
 
 struct sim {
     struct weir_sim_net net;
     struct weir_shards shards;
     struct weir_shard *shard; /* shards.count of them */
+    struct weir_sim_driver *driver[WEIR_SHARDS_MAX];
+    struct weir_native_shared *native; /* or NULL: the simulated sockets */
     weir_time end;
 };
 
@@ -43,14 +50,17 @@ uint64_t weir_random(uint64_t bound)
 
 /* --- what the shards see of it --- */
 
-static struct weir_sim_driver *sim_driver_of(const struct weir_shard *shard)
-{
-    return weir_container_of(shard->driver, struct weir_sim_driver, driver);
-}
-
 static weir_time sim_clock(struct weir_shard *shard)
 {
     return ((struct weir_sim_net *)shard->clock_arg)->now;
+}
+
+/* Not shard->driver, above it there may be a native stack. */
+static struct weir_sim_driver *sim_driver_of(const struct weir_shard *shard)
+{
+    struct weir_sim_net *net = shard->clock_arg;
+
+    return weir_container_of(net, struct sim, net)->driver[shard->id];
 }
 
 static void sim_wake(struct weir_shard *shard)
@@ -157,6 +167,19 @@ static int sim_pump(struct sim *sim)
 
 /* --- making and ending --- */
 
+static int sim_native_open(struct sim *sim, struct weir_shard *shard)
+{
+    char why[SIM_WHY];
+    int error;
+
+    weir_shard_current = shard;
+    error = weir_native_open(&shard->driver, shard, shard->driver, sim->native, why, sizeof why);
+    weir_shard_current = NULL;
+    if (error < 0)
+        weir_log("%s", why);
+    return error;
+}
+
 static int sim_shard_open(struct sim *sim, unsigned id, const struct weir_config *config)
 {
     struct weir_shard *shard = &sim->shard[id];
@@ -168,7 +191,12 @@ static int sim_shard_open(struct sim *sim, unsigned id, const struct weir_config
     shard->clock = sim_clock;
     shard->clock_arg = &sim->net;
     shard->quantum = 0; /* cycles are not deterministic */
-    return weir_sim_net_open(&shard->driver, shard, &sim->net);
+    shard->now = sim->net.now;
+    error = weir_sim_net_open(&shard->driver, shard, &sim->net);
+    if (error < 0)
+        return error;
+    sim->driver[id] = weir_container_of(shard->driver, struct weir_sim_driver, driver);
+    return sim->native ? sim_native_open(sim, shard) : 0;
 }
 
 static int sim_start(struct sim *sim, void (*shard_main)(void *arg), void *arg)
@@ -198,6 +226,32 @@ static int sim_open_and_run(struct sim *sim, const struct weir_config *config,
     return error;
 }
 
+/* The wire between the shards, and what their stacks have in common. */
+static int sim_wire_open(struct sim *sim, const struct weir_sim_config *config)
+{
+    struct weir_dev_config dev_config = { .spec = "loop",
+                                          .impair = config->impair,
+                                          .pcap = config->pcap,
+                                          .queues = config->shards,
+                                          .seed = config->seed };
+    struct weir_native_config native;
+    struct weir_dev *dev;
+    char why[SIM_WHY];
+    int error = weir_dev_open(&dev, &dev_config, why, sizeof why);
+
+    if (error == 0) {
+        weir_native_config_init(&native);
+        native.secret = config->seed != 0 ? config->seed : UINT64_MAX;
+        error =
+            weir_native_shared_open(&sim->native, dev, &native, config->shards, why, sizeof why);
+        if (error < 0)
+            weir_dev_close(dev);
+    }
+    if (error < 0)
+        weir_log("%s", why);
+    return error;
+}
+
 static void sim_shard_config(struct weir_config *config, const struct weir_sim_config *sim)
 {
     weir_config_init(config);
@@ -209,7 +263,7 @@ static void sim_shard_config(struct weir_config *config, const struct weir_sim_c
 int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *arg), void *arg)
 {
     struct weir_config shard_config;
-    struct sim sim;
+    struct sim sim = { .native = NULL };
     int error;
 
     if (weir_shard_current != NULL)
@@ -227,7 +281,13 @@ int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *
     sim.shards.wake = sim_wake;
     sim.net.interleave = sim_interleave;
     sim.shard = aligned_alloc(_Alignof(struct weir_shard), config->shards * sizeof *sim.shard);
-    error = sim.shard != NULL ? sim_open_and_run(&sim, &shard_config, shard_main, arg) : -ENOMEM;
+    error = sim.shard != NULL ? 0 : -ENOMEM;
+    if (error == 0 && config->native)
+        error = sim_wire_open(&sim, config);
+    if (error == 0)
+        error = sim_open_and_run(&sim, &shard_config, shard_main, arg);
+    if (sim.native)
+        weir_native_shared_close(sim.native);
     free(sim.shard);
     weir_shards_free(&sim.shards);
     return error;

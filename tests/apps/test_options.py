@@ -14,6 +14,8 @@ WRONG = [
     ["--listen", "unix:"], ["--shards", "x"], ["--shards", "-1"], ["--shards"],
     ["--cpus", "x"], ["--cpus", "3-1"], ["--cpus="], ["--stack", "fast"], ["--balance", "more"],
     ["--poll", "never"], ["--grace", "10"], ["--grace", "x"], ["--quiet=1"], ["--help=1"],
+    ["--vlan", "4095"], ["--mtu", "1279"], ["--cc", "bbr"], ["--keepalive", "1"], ["--dev="],
+    ["--listen", "kernel:"], ["--ip"],
     [word for i in range(17) for word in ("--listen", f"127.0.0.1:{10000 + i}")],
 ]
 
@@ -31,6 +33,33 @@ def wrong():
             status, out, err = call(program, *argv)
             assert status == 2, (argv, status, err)
             assert out == "" and err.count("\n") == 1 and err.startswith(name + ": "), (argv, err)
+
+
+NO_DEVICE = [
+    (["--dev", "nonsense"], "nonsense"), (["--impair", "loss=x"], "loss"),
+    (["--ip", "192.0.2.1/24"], "give dev"), (["--pcap", "/no/such/file"], "/no/such/file"),
+]
+
+
+def no_device():
+    """a device, or what is said of it, that cannot be had: one line, status 2"""
+    for program in [HTTP, ECHO]:
+        for argv, word in NO_DEVICE:
+            status, out, err = call(program, "--stack", "native", "--shards", "2", *argv)
+            err = "".join(line for line in err.splitlines(True) if "held shard" not in line)
+            assert status == 2 and out == "", (argv, status, out, err)
+            assert err.count("\n") == 1 and word in err, (argv, err)
+
+
+def native_beside_kernel():
+    """--stack native serves, and kernel sockets beside it"""
+    with App(HTTP, "--stack", "native", "--shards", "2", "--listen",
+             "kernel:127.0.0.1:0", listen="127.0.0.1:80") as app:
+        assert "native (loop" in app.said, app.said
+        with Peer(app) as peer:
+            peer.say(get("/"))
+            assert peer.hear().body == b"Hello, World!"
+        return app.stop()
 
 
 def helps():
@@ -115,7 +144,7 @@ def several():
 
 def main():
     report = tap.Tap()
-    for case in [wrong, helps, port_in_use, urls, several]:
+    for case in [wrong, no_device, native_beside_kernel, helps, port_in_use, urls, several]:
         run_case(report, case.__doc__, case)
     user, reason = nobody()
     if reason:

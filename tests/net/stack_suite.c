@@ -52,7 +52,7 @@ static void suite_case_run(void **state)
     int before = descriptors();
 
     suite_now = *state;
-    if (stack_under_test.kernel)
+    if (stack_under_test.threads)
         suite_seed(1);
     else
         seeds_each(suite_now->need.seeds ? suite_now->need.seeds : 20, suite_seed);
@@ -75,6 +75,8 @@ static size_t suite_add(struct CMUnitTest *tests, size_t count, const struct sui
 {
     for (size_t i = 0; i < more; i++) {
         if (cases[i].need.kernel && !stack_under_test.kernel)
+            continue;
+        if (cases[i].need.real && !stack_under_test.kernel && !stack_under_test.native)
             continue;
         tests[count++] = (struct CMUnitTest){ .name = cases[i].name,
                                               .test_func = suite_case_run,

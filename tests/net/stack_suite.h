@@ -15,7 +15,9 @@ struct suite_need {
     unsigned shards; /* default 1 */
     uint32_t conns_max, rx_bufs;
     enum weir_balance balance;
-    bool kernel;    /* needs real sockets; left out where they are simulated */
+    bool kernel;    /* needs sockets of the kernel; left out where there are others */
+    bool real;      /* not for the simulation's own sockets */
+    bool lossless;  /* a reset has to arrive, and nobody sends it again */
     unsigned seeds; /* for simulated ones; default 20 */
     bool narrow;    /* reads while it sends: a simulated window may be tiny */
 };
@@ -29,7 +31,10 @@ struct suite_case {
 struct stack_under_test {
     const char *name;
     bool kernel;
-    int64_t bulk; /* bytes for the big transfers, each way */
+    bool native;     /* TCP of our own */
+    bool threads;    /* takes its time: each case runs once */
+    int64_t bulk;    /* bytes for the big transfers, each way */
+    size_t too_much; /* more bytes than it takes while nobody reads */
 
     /* NULL, or why this stack cannot be had here: the program is skipped then. */
     const char *(*missing)(void);
@@ -115,7 +120,8 @@ static inline void stream_recv(struct weir_conn *conn, size_t len, uint64_t at, 
     while (len > 0) {
         int64_t n = weir_recv(conn, data, len < sizeof data ? len : sizeof data, SOON);
 
-        check(n > 0);
+        if (n <= 0)
+            check_int(n, (int64_t)len); /* says which error it was */
         stream_check(data, (size_t)n, at, salt);
         at += (uint64_t)n;
         len -= (size_t)n;

@@ -53,6 +53,16 @@ static void test_defaults(void **state)
     assert_true(config.signals);
     assert_false(config.quiet);
     assert_int_equal(config.seed, 0);
+    assert_null(config.dev);
+    assert_null(config.ip);
+    assert_null(config.gateway);
+    assert_null(config.route);
+    assert_null(config.impair);
+    assert_null(config.pcap);
+    assert_int_equal(config.vlan, 0);
+    assert_int_equal(config.mtu, 0);
+    assert_int_equal(config.cc, WEIR_CONGESTION_CUBIC);
+    assert_false(config.keepalive);
     assert_int_equal(weir_config_check(&config, why, sizeof why), 0);
 }
 
@@ -162,8 +172,10 @@ static void test_choices(void **state)
     assert_int_equal(config.stack, WEIR_STACK_URING);
     config_of(&config, "stack", "epoll");
     assert_int_equal(config.stack, WEIR_STACK_EPOLL);
-    refused("stack", "io_uring", "stack 'io_uring' is not auto, uring or epoll");
-    refused("stack", "Epoll", "stack 'Epoll' is not auto, uring or epoll");
+    config_of(&config, "stack", "native");
+    assert_int_equal(config.stack, WEIR_STACK_NATIVE);
+    refused("stack", "io_uring", "stack 'io_uring' is not auto, uring, epoll or native");
+    refused("stack", "Epoll", "stack 'Epoll' is not auto, uring, epoll or native");
 
     config_of(&config, "balance", "least");
     assert_int_equal(config.balance, WEIR_BALANCE_LEAST);
@@ -171,12 +183,63 @@ static void test_choices(void **state)
     assert_int_equal(config.balance, WEIR_BALANCE_REUSEPORT);
     refused("balance", "", "balance '' is not reuseport or least");
 
+    config_of(&config, "cc", "reno");
+    assert_int_equal(config.cc, WEIR_CONGESTION_RENO);
+    config_of(&config, "cc", "cubic");
+    assert_int_equal(config.cc, WEIR_CONGESTION_CUBIC);
+    refused("cc", "bbr", "cc 'bbr' is not cubic or reno");
+
+    config_of(&config, "keepalive", "on");
+    assert_true(config.keepalive);
+
     config_of(&config, "signals", "off");
     assert_false(config.signals);
     config_of(&config, "quiet", "on");
     assert_true(config.quiet);
     refused("signals", "1", "signals '1' is not off or on");
     refused("quiet", "yes", "quiet 'yes' is not off or on");
+}
+
+/* Kept as they are; what they mean is the native stack's to say. */
+static void test_texts(void **state)
+{
+    static const char *const names[] = { "dev", "ip", "gateway", "route", "impair", "pcap" };
+    struct weir_config config;
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_COUNT(names); i++) {
+        char line[64];
+
+        config_of(&config, names[i], "some text");
+        snprintf(line, sizeof line, "%s is empty", names[i]);
+        refused(names[i], "", line);
+    }
+    config_of(&config, "dev", "tap:weir0");
+    assert_string_equal(config.dev, "tap:weir0");
+    config_of(&config, "pcap", "/tmp/all.pcap");
+    assert_string_equal(config.pcap, "/tmp/all.pcap");
+    assert_null(config.dev);
+}
+
+static void test_links(void **state)
+{
+    struct weir_config config;
+
+    (void)state;
+    config_of(&config, "vlan", "0");
+    assert_int_equal(config.vlan, 0);
+    config_of(&config, "vlan", "4094");
+    assert_int_equal(config.vlan, 4094);
+    refused("vlan", "4095", "vlan '4095' is not a number from 0 to 4094");
+
+    config_of(&config, "mtu", "0");
+    assert_int_equal(config.mtu, 0);
+    config_of(&config, "mtu", "1280");
+    assert_int_equal(config.mtu, 1280);
+    config_of(&config, "mtu", "1500");
+    assert_int_equal(config.mtu, 1500);
+    refused("mtu", "1279", "mtu '1279' is not a number from 1280 to 1500");
+    refused("mtu", "1501", "mtu '1501' is not a number from 1280 to 1500");
 }
 
 static void test_cpus(void **state)
@@ -245,9 +308,9 @@ static void test_check(void **state)
     assert_string_equal(why, "grace '-1ns' is not a time from 0 to 86400s such as 500ms or 10s");
 
     weir_config_init(&config);
-    config.stack = (enum weir_stack_kind)3;
+    config.stack = (enum weir_stack_kind)4;
     assert_int_equal(weir_config_check(&config, why, sizeof why), -EINVAL);
-    assert_string_equal(why, "stack '3' is not auto, uring or epoll");
+    assert_string_equal(why, "stack '4' is not auto, uring, epoll or native");
 }
 
 int main(void)
@@ -256,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_sizes),          cmocka_unit_test(test_times),
         cmocka_unit_test(test_choices),        cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_texts),          cmocka_unit_test(test_links),
         cmocka_unit_test(test_no_such_option), cmocka_unit_test(test_why_is_cut_not_overrun),
         cmocka_unit_test(test_check),
     };

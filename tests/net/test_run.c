@@ -74,6 +74,22 @@ static void test_one_after_the_other(void **state)
     }
 }
 
+static void test_native_says_what_it_is_on(void **state)
+{
+    struct weir_config config;
+
+    (void)state;
+    config_for(&config, 2, WEIR_STACK_NATIVE);
+    assert_int_equal(weir_run(&config, named_and_works, (void *)(uintptr_t) "native"), 0);
+    assert_string_equal(weir_stack_why(), "loop");
+    config.dev = "nonsense";
+    assert_int_equal(weir_run(&config, named_and_works, NULL), -EINVAL);
+    config.dev = NULL;
+    config.gateway = "192.0.2.1"; /* without a device */
+    assert_true(weir_run(&config, named_and_works, NULL) < 0);
+    assert_string_equal(weir_stack_name(), "");
+}
+
 /* --- io_uring that may not be used --- */
 
 static void forbid_io_uring(void)
@@ -291,10 +307,10 @@ static void run_leaves_buffer(void *arg)
 
 static void test_leaks_are_told(void **state)
 {
-    enum weir_stack_kind stack[] = { WEIR_STACK_EPOLL, WEIR_STACK_AUTO };
+    enum weir_stack_kind stack[] = { WEIR_STACK_EPOLL, WEIR_STACK_AUTO, WEIR_STACK_NATIVE };
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         assert_panics(run_leaves_listener, &stack[i], "a listener open: each needs its weir_close");
         assert_panics(run_leaves_buffer, &stack[i], "0 connections, 1 buffers and no listener");
     }
@@ -304,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_native_says_what_it_is_on),
         cmocka_unit_test(test_auto_falls_back_with_one_line),
         cmocka_unit_test(test_asked_for_is_had_or_refused),
         cmocka_unit_test(test_side_by_side),

@@ -21,7 +21,9 @@ static int kernel_run(const struct suite_need *need, uint64_t seed, void (*shard
 const struct stack_under_test stack_under_test = {
     .name = "epoll",
     .kernel = true,
+    .threads = true,
     .bulk = 8 << 20,
+    .too_much = 64 << 20,
     .run = kernel_run,
 };
 

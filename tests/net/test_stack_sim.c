@@ -22,6 +22,7 @@ static int sim_run(const struct suite_need *need, uint64_t seed, void (*shard_ma
 const struct stack_under_test stack_under_test = {
     .name = "sim",
     .bulk = 200000,
+    .too_much = 1 << 20,
     .run = sim_run,
 };
 

@@ -35,7 +35,9 @@ static int kernel_run(const struct suite_need *need, uint64_t seed, void (*shard
 const struct stack_under_test stack_under_test = {
     .name = "uring",
     .kernel = true,
+    .threads = true,
     .bulk = 8 << 20,
+    .too_much = 64 << 20,
     .missing = uring_missing,
     .run = kernel_run,
 };
