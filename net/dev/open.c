@@ -6,10 +6,6 @@
 #include <string.h>
 #include "net/dev.h"
 
-/* FOR THE TIME BEING, until tap.c and load.c are linked. */
-#pragma weak weir_tap_open
-#pragma weak weir_dpdk_open
-
 static int open_loop(struct weir_dev **dev, const struct weir_dev_config *config, const char *args,
                      char *why, size_t why_size)
 {
@@ -37,13 +33,8 @@ static int open_loop(struct weir_dev **dev, const struct weir_dev_config *config
 static int open_tap(struct weir_dev **dev, const struct weir_dev_config *config, const char *args,
                     char *why, size_t why_size)
 {
-    int error;
+    int error = weir_tap_open(dev, args, config->queues, why, why_size);
 
-    if (!weir_tap_open) {
-        snprintf(why, why_size, "dev tap: not in this build");
-        return -ENOSYS;
-    }
-    error = weir_tap_open(dev, args, config->queues, why, why_size);
     if (!error && config->mtu)
         (*dev)->mtu = config->mtu;
     return error;
@@ -52,10 +43,6 @@ static int open_tap(struct weir_dev **dev, const struct weir_dev_config *config,
 static int open_dpdk(struct weir_dev **dev, const struct weir_dev_config *config, const char *args,
                      char *why, size_t why_size)
 {
-    if (!weir_dpdk_open) {
-        snprintf(why, why_size, "dev dpdk: not in this build");
-        return -ENOSYS;
-    }
     return weir_dpdk_open(dev, args, config->queues, config->mtu, why, why_size);
 }
 
