@@ -7,22 +7,6 @@
  * Invariant: live + free objects == made <= max. */
 #include "core/pool.h"
 #include <stdlib.h>
-#include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_ASAN 1
-#endif
-#endif
-
-#ifdef POOL_ASAN
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
-#endif
 
 enum { CHUNK_BYTES = 65536 };
 
@@ -70,44 +54,20 @@ static bool pool_grow(struct weir_pool *pool)
     return true;
 }
 
-/* An object that was never handed out before. */
-static void *pool_make(struct weir_pool *pool)
+void *weir_pool_make(struct weir_pool *pool)
 {
     uint32_t index = pool->made % pool->per_chunk;
+    void *object;
 
     if (pool->made == pool->max)
         return NULL;
     if (index == 0 && !pool_grow(pool))
         return NULL;
+    object = (char *)pool->chunks + chunk_offset(pool) + index * pool->size;
+    ASAN_UNPOISON_MEMORY_REGION(object, pool->size);
     pool->made++;
-    return (char *)pool->chunks + chunk_offset(pool) + index * pool->size;
-}
-
-void *weir_pool_get(struct weir_pool *pool)
-{
-    void *object = pool->free;
-
-    if (weir_likely(object)) {
-        ASAN_UNPOISON_MEMORY_REGION(object, pool->size);
-        memcpy(&pool->free, object, sizeof pool->free);
-    } else {
-        object = pool_make(pool);
-        if (!object)
-            return NULL;
-        ASAN_UNPOISON_MEMORY_REGION(object, pool->size);
-    }
     pool->live++;
     return object;
-}
-
-void weir_pool_put(struct weir_pool *pool, void *object)
-{
-    weir_assert(pool->live > 0);
-    weir_assert(object && object != pool->free);
-    memcpy(object, &pool->free, sizeof pool->free);
-    pool->free = object;
-    pool->live--;
-    ASAN_POISON_MEMORY_REGION(object, pool->size);
 }
 
 void weir_pool_free(struct weir_pool *pool)

@@ -180,7 +180,7 @@ static bool shard_spins(const struct weir_shard *shard)
  * before it goes round: a look costs 5 ns, a turn 60. */
 static bool shard_calls(struct weir_shard *shard)
 {
-    int looks = weir_list_empty(&shard->ready) && shard_spins(shard) ? SHARD_LOOKS : 1;
+    int looks = weir_list_empty(&shard->ready) && shard_spins(shard) ? shard->looks : 1;
 
     while (!weir_calls_poll(shard))
         if (--looks == 0)
@@ -379,6 +379,7 @@ int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *a
     shard->quantum = SHARD_QUANTUM_US * weir_cycles_per_us();
     shard->quantum_yielded = SHARD_YIELDED_US * weir_cycles_per_us();
     shard->stall_cycles = SHARD_STALL_US * weir_cycles_per_us();
+    shard->looks = all->count > 1 ? SHARD_LOOKS : 1;
     shard->counted_busy = true;
     weir_list_init(&shard->ready);
     weir_list_init(&shard->yielded);

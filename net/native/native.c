@@ -467,6 +467,7 @@ int weir_native_open(struct weir_driver **driver, struct weir_shard *shard,
         return error;
     }
     shard->net = &native->stack;
+    shard->looks = 1; /* packets may wait meanwhile */
     native_count_user(native);
     *driver = &native->driver;
     return 0;
