@@ -9,25 +9,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The host to click on when the address stands for all that the machine has; else NULL. */
-static const char *host_for_any(const struct weir_addr *addr)
+/* Whether this address is served by our own stack: its addresses are others than the machine's. */
+static bool is_native(const struct app *app, const char *text)
 {
-    if (addr->sa.sa_family == AF_INET && addr->in.sin_addr.s_addr == htonl(INADDR_ANY))
-        return "localhost";
-    if (addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr))
-        return "[::1]";
-    return NULL;
+    return app->config.stack == WEIR_STACK_NATIVE && app->config.ip &&
+           strncmp(text, "kernel:", 7) != 0;
 }
 
-static void print_address(const struct app *app, const struct weir_listener *listener)
+/* The first of --ip, as a host of a URL; "dhcp" and "auto" stay what they are. */
+static const char *native_host(const struct app *app, char *host, size_t size)
+{
+    size_t len = strcspn(app->config.ip, "/,");
+    bool v6 = memchr(app->config.ip, ':', len) != NULL;
+
+    snprintf(host, size, v6 ? "[%.*s]" : "%.*s", (int)len, app->config.ip);
+    return host;
+}
+
+/* The host to click on when the address stands for all that the machine has; else NULL. */
+static const char *host_for_any(const struct app *app, const char *text,
+                                const struct weir_addr *addr, char *host, size_t size)
+{
+    bool v4 = addr->sa.sa_family == AF_INET && addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
+    bool v6 = addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+
+    if (!v4 && !v6)
+        return NULL;
+    if (is_native(app, text))
+        return native_host(app, host, size);
+    return v4 ? "localhost" : "[::1]";
+}
+
+static void print_address(const struct app *app, const char *listen,
+                          const struct weir_listener *listener)
 {
     const char *name = app->about->name, *scheme = app->about->scheme, *host;
     struct weir_addr addr;
-    char text[WEIR_ADDR_TEXT];
+    char text[WEIR_ADDR_TEXT], any[WEIR_ADDR_TEXT];
 
     weir_listener_addr(listener, &addr);
     weir_addr_format(&addr, text, sizeof text);
-    host = host_for_any(&addr);
+    host = host_for_any(app, listen, &addr, any, sizeof any);
     if (addr.sa.sa_family == AF_UNIX)
         printf("%s: serving on %s\n", name, text);
     else if (host)
@@ -42,7 +64,7 @@ static void print_start(const struct app *app, struct weir_listener *const *list
     unsigned shards = weir_shard_count();
 
     for (unsigned i = 0; i < app->listens; i++)
-        print_address(app, listeners[i]);
+        print_address(app, app->listen[i], listeners[i]);
     printf("%s: %u shard%s on CPU%s ", app->about->name, shards, shards == 1 ? "" : "s",
            shards == 1 ? "" : "s");
     for (unsigned i = 0; i < shards; i++)

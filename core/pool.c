@@ -1,37 +1,23 @@
 /* pool.c - objects carved from chunks one at a time, so a page is touched when it is first needed.
  *
- * The newest chunk is the first of the list and the only one not carved up: object number `made`
- * stands in it at made % per_chunk.  A chunk begins with the link to the next.  Under ASan an
- * object that is not handed out may not be touched.
+ * A chunk begins with its head; only the newest is not carved up.  Under ASan an object that is
+ * not handed out may not be touched.
  *
  * Invariant: live + free objects == made <= max. */
 #include "core/pool.h"
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { CHUNK_BYTES = 65536 };
+enum { CHUNK_BYTES = 65536, HUGE_BYTES = 2 << 20, HUGE_FROM = 1 << 20 };
+
+struct chunk {
+    struct chunk *next;
+    size_t size;
+};
 
 static size_t round_up(size_t n, size_t align)
 {
     return (n + align - 1) & ~(align - 1);
-}
-
-/* Where a chunk's objects begin: behind the link, aligned. */
-static size_t chunk_offset(const struct weir_pool *pool)
-{
-    return round_up(sizeof(void *), pool->align);
-}
-
-static size_t chunk_size(const struct weir_pool *pool)
-{
-    return chunk_offset(pool) + pool->per_chunk * pool->size;
-}
-
-/* Objects in about CHUNK_BYTES: at least one, and no more than can ever be used. */
-static uint32_t chunk_objects(const struct weir_pool *pool)
-{
-    size_t n = (CHUNK_BYTES - weir_min_u64(chunk_offset(pool), CHUNK_BYTES)) / pool->size;
-
-    return (uint32_t)weir_max_u64(1, weir_min_u64(n, pool->max));
 }
 
 void weir_pool_init(struct weir_pool *pool, size_t size, size_t align, uint32_t max)
@@ -39,31 +25,48 @@ void weir_pool_init(struct weir_pool *pool, size_t size, size_t align, uint32_t 
     weir_assert(align >= sizeof(void *) && (align & (align - 1)) == 0);
     weir_assert(size > 0 && size <= UINT32_MAX && align <= UINT32_MAX);
     *pool = (struct weir_pool){ .size = round_up(size, align), .align = align, .max = max };
-    pool->per_chunk = chunk_objects(pool);
+}
+
+/* Objects in a chunk of about so many bytes: at least one, and no more than will be used. */
+static size_t chunk_objects(const struct weir_pool *pool, size_t bytes, size_t offset)
+{
+    size_t n = (bytes - weir_min_u64(offset, bytes)) / pool->size;
+
+    return weir_max_u64(1, weir_min_u64(n, pool->max - pool->made));
 }
 
 static bool pool_grow(struct weir_pool *pool)
 {
-    void *chunk;
+    bool huge = (uint64_t)pool->made * pool->size >= HUGE_FROM;
+    size_t offset = round_up(sizeof(struct chunk), pool->align);
+    size_t objects = chunk_objects(pool, huge ? HUGE_BYTES : CHUNK_BYTES, offset);
+    size_t align = huge ? weir_max_u64(HUGE_BYTES, pool->align) : weir_max_u64(16, pool->align);
+    struct chunk *chunk;
+    void *memory;
 
-    if (posix_memalign(&chunk, pool->align, chunk_size(pool)) != 0)
+    if (posix_memalign(&memory, align, offset + objects * pool->size) != 0)
         return false;
-    memcpy(chunk, &pool->chunks, sizeof pool->chunks);
+    if (huge)
+        madvise(memory, HUGE_BYTES, MADV_HUGEPAGE); /* or not: it is only faster */
+    chunk = memory;
+    *chunk = (struct chunk){ .next = pool->chunks, .size = offset + objects * pool->size };
     pool->chunks = chunk;
-    ASAN_POISON_MEMORY_REGION((char *)chunk + chunk_offset(pool), pool->per_chunk * pool->size);
+    pool->carve = (char *)memory + offset;
+    pool->carve_end = pool->carve + objects * pool->size;
+    ASAN_POISON_MEMORY_REGION(pool->carve, objects * pool->size);
     return true;
 }
 
 void *weir_pool_make(struct weir_pool *pool)
 {
-    uint32_t index = pool->made % pool->per_chunk;
     void *object;
 
     if (pool->made == pool->max)
         return NULL;
-    if (index == 0 && !pool_grow(pool))
+    if (pool->carve == pool->carve_end && !pool_grow(pool))
         return NULL;
-    object = (char *)pool->chunks + chunk_offset(pool) + index * pool->size;
+    object = pool->carve;
+    pool->carve += pool->size;
     ASAN_UNPOISON_MEMORY_REGION(object, pool->size);
     pool->made++;
     pool->live++;
@@ -74,12 +77,12 @@ void weir_pool_free(struct weir_pool *pool)
 {
     weir_assert(pool->live == 0);
     while (pool->chunks) {
-        void *chunk = pool->chunks;
+        struct chunk *chunk = pool->chunks;
 
-        memcpy(&pool->chunks, chunk, sizeof pool->chunks);
-        ASAN_UNPOISON_MEMORY_REGION(chunk, chunk_size(pool));
+        pool->chunks = chunk->next;
+        ASAN_UNPOISON_MEMORY_REGION(chunk, chunk->size);
         free(chunk);
     }
-    pool->free = NULL;
+    pool->free = pool->carve = pool->carve_end = NULL;
     pool->made = 0;
 }

@@ -1,7 +1,9 @@
 /* pool.h - objects of one size for one shard: LIFO free list over chunks, no lock.
  *
  * Memory is taken from the system in chunks as it is needed, up to `max` objects, and kept until
- * weir_pool_free.  The last object given back is the first one handed out, while it is warm. */
+ * weir_pool_free; a pool that has grown beyond a megabyte goes on in huge pages, where the kernel
+ * gives them: objects all over memory would miss in the TLB otherwise.  The last object given back
+ * is the first one handed out, while it is warm. */
 #ifndef WEIR_CORE_POOL_H
 #define WEIR_CORE_POOL_H
 
@@ -24,11 +26,12 @@
 #endif
 
 struct weir_pool {
-    void *free;   /* first free object; its first word links to the next */
-    void *chunks; /* all chunks, linked */
-    size_t size;  /* of an object, rounded up to `align` */
+    void *free;      /* first free object; its first word links to the next */
+    void *chunks;    /* all chunks, linked, the newest first */
+    char *carve;     /* in the newest: where the next object to be made stands ... */
+    char *carve_end; /* ... and where they end */
+    size_t size;     /* of an object, rounded up to `align` */
     size_t align;
-    uint32_t per_chunk;
     uint32_t made, max; /* objects made so far; bound */
     uint32_t live;      /* objects handed out */
 };

@@ -103,7 +103,9 @@ static void test_objects_are_aligned_and_apart(void **state)
     check_objects(65536 - 8, 8, 3); /* one a chunk, exactly */
     check_objects(65536 - 7, 8, 3); /* larger than a chunk */
     check_objects(200000, 8, 3);
-    check_objects(16, 65536, 3); /* alignment larger than a chunk */
+    check_objects(1000, 64, 6000); /* on into huge pages */
+    check_objects(3000000, 64, 3); /* longer than one of those */
+    check_objects(16, 65536, 3);   /* alignment larger than a chunk */
 }
 
 static void test_memory_is_taken_as_needed(void **state)
