@@ -271,6 +271,9 @@ static void segment_came(struct raw *raw, const struct weir_pkt *pkt)
         raw->bad++;
     } else if (flags & SYN) {
         syn_came(raw, conn, seq, flags);
+    } else if (!(flags & (RST | FIN)) && conn->state == RAW_OPEN &&
+               (int32_t)(seq - conn->rcv_nxt) < 0) {
+        raw->again++;
     } else if (flags & (RST | FIN) || conn->state != RAW_OPEN || seq != conn->rcv_nxt ||
                (int32_t)(conn->snd_nxt - ack) < 0) {
         raw->bad++;

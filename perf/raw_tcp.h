@@ -45,6 +45,7 @@ struct raw {
     uint32_t message_len, message_sum;
     uint32_t expect;   /* bytes in one message of the other side */
     uint64_t messages; /* complete ones that came */
+    uint64_t again;    /* segments that came before: it acknowledges only with what it sends */
     uint64_t bad;      /* packets that were not as they should be */
     void (*answered)(struct raw *raw, struct raw_conn *conn);
 };
