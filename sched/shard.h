@@ -95,12 +95,12 @@ struct weir_shard {
     /* --- idling --- */
     enum weir_poll poll;
     weir_time idle_spin;
-    weir_time calls_last;  /* when a call came or went: others may answer within idle_spin */
-    int looks;             /* at the rings of the others, per turn that spins; a driver whose
-                            * poll costs little sets 1 */
-    uint32_t calls_out;    /* calls of ours that have not come home */
-    uint32_t holds;        /* the driver's: what it still has to bring to its end, in bounded time */
-    bool counted_busy;     /* in weir_shards.busy */
+    weir_time calls_last; /* when a call came or went: others may answer within idle_spin */
+    int looks;            /* at the rings of the others, per turn that spins; a driver whose
+                           * poll costs little sets 1 */
+    uint32_t calls_out;   /* calls of ours that have not come home */
+    uint32_t holds;       /* the driver's: what it still has to bring to its end, in bounded time */
+    bool counted_busy;    /* in weir_shards.busy */
     uint64_t stall_cycles; /* a fiber that ran longer is reported */
     uint64_t stall_quiet;  /* no more reports until then */
 

@@ -74,7 +74,7 @@ struct weir_listen_config {
 WEIR_API void weir_listen_config_init(struct weir_listen_config *config);
 
 /* Here and in weir_connect, "kernel:" before an address asks for the kernel's sockets where a
- * native stack serves the others ("kernel:127.0.0.1:80"); elsewhere it changes nothing.  Unix-domain
+ * native stack serves the others ("kernel:127.0.0.1:80"); elsewhere it changes nothing. Unix-domain
  * addresses are always the kernel's. */
 
 /* Listens on this shard.  Called on several shards with the same address, they share it, as

@@ -41,6 +41,9 @@ struct dpdk_dev {
 /* EAL, once per process.  0, or a negated errno with one line in `why`. */
 int weir_dpdk_eal(const char *args, char *why, size_t why_size);
 
+/* Whether its arguments have this text. */
+bool weir_dpdk_eal_said(const char *text);
+
 /* From begin to end everything that DPDK and its drivers print is collected; end() gives the line
  * that says best what went wrong, or "". */
 struct dpdk_capture {

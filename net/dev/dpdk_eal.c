@@ -31,7 +31,7 @@ static struct {
     char why[512];
     char words[EAL_TEXT]; /* EAL keeps pointers to its arguments */
     char cpu[16];
-    char *argv[EAL_WORDS + 8];
+    char *argv[EAL_WORDS + 1];
 } eal;
 
 /* --- what DPDK prints --- */
@@ -75,78 +75,76 @@ void weir_dpdk_capture_end(struct dpdk_capture *capture)
     capture->text[n > 0 ? n : 0] = '\0';
 }
 
-/* Lines with one of these say what went wrong; the earlier in this list, the better. */
-static const char *const eal_telling[] = {
-    "unrecognized option",
-    "invalid option",
-    "requires an argument",
-    "unknown option",
-    "FATAL",
-    "Permission",
-    "permitted",
-    "No such device",
-    "rror",
-    "Cannot",
-    "cannot",
-    "annot",
-    "failed",
-    "Failed",
-    "nvalid",
-    "not ",
-};
+/* A line with one of these is the one; else the first with one of the words below. */
+static const char *const eal_first[] = { "unrecognized option", "requires an argument",
+                                         "invalid option" };
+static const char *const eal_words[] = { "rror",  "annot",      "not ",    "ailed",  "nvalid",
+                                         "nable", "navailable", "No such", "ouldn't" };
+static const char *const eal_boring[] = { "Physical addresses are unavailable",
+                                          "Usage:", "support not initialized" };
 
-static const char *eal_line_with(const char *text, const char *word, size_t *len)
+static bool line_has(const char *line, const char *const words[], size_t count)
 {
-    const char *at = strstr(text, word), *begin = at;
+    for (size_t i = 0; i < count; i++)
+        if (strstr(line, words[i]))
+            return true;
+    return false;
+}
 
-    if (!at)
-        return NULL;
-    while (begin > text && begin[-1] != '\n')
-        begin--;
-    *len = strcspn(begin, "\n");
-    return begin;
+/* The next line of *text. */
+static bool line_next(const char **text, char *line, size_t size)
+{
+    size_t len = strcspn(*text, "\n");
+
+    if (!**text)
+        return false;
+    snprintf(line, size, "%.*s", (int)len, *text);
+    *text += len + ((*text)[len] == '\n');
+    return true;
+}
+
+static bool line_find(const char *text, char *line, size_t size, const char *const words[],
+                      size_t count)
+{
+    while (line_next(&text, line, size))
+        if (line_has(line, words, count) && !line_has(line, eal_boring, WEIR_COUNT(eal_boring)))
+            return true;
+    return false;
 }
 
 void weir_dpdk_blame(const struct dpdk_capture *capture, char *line, size_t size)
 {
-    const char *found = NULL;
-    size_t len = 0;
-
-    line[0] = '\0';
-    for (size_t i = 0; !found && i < WEIR_COUNT(eal_telling); i++)
-        found = eal_line_with(capture->text, eal_telling[i], &len);
-    if (!found)
-        return;
-    snprintf(line, size, "%.*s", (int)len, found);
+    if (!line_find(capture->text, line, size, eal_first, WEIR_COUNT(eal_first)) &&
+        !line_find(capture->text, line, size, eal_words, WEIR_COUNT(eal_words)))
+        line[0] = '\0';
     for (char *at = line; *at; at++)
         if (!isprint((unsigned char)*at))
             *at = ' ';
+    for (size_t len = strlen(line); len > 0 && strchr(" .:", line[len - 1]); len--)
+        line[len - 1] = '\0';
 }
 
 /* --- cures --- */
 
+#define EAL_EXAMPLE "dpdk:--no-huge -m 512 --no-pci --vdev=net_tap0 is an example"
+#define EAL_PERMIT "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_IPC_LOCK"
+
 static const struct eal_cure {
     const char *text, *cure;
 } eal_cures[] = {
-    { "unrecognized option", "this is no argument of EAL: dpdk:--no-huge -m 512 --no-pci "
-                             "--vdev=net_tap0 is an example" },
-    { "invalid option", "this is no argument of EAL: dpdk:--no-huge -m 512 --no-pci "
-                        "--vdev=net_tap0 is an example" },
-    { "requires an argument", "an argument of EAL without its value" },
-    { "hugepage", "no hugepages: sysctl vm.nr_hugepages=512, or --no-huge -m 512 (slower); "
-                  "--in-memory if hugetlbfs is not mounted" },
-    { "Is another primary process running", "another DPDK program runs: --no-shconf, --in-memory, "
-                                            "or --file-prefix NAME" },
-    { "VFIO",
-      "no VFIO here: modprobe vfio-pci, and the IOMMU switched on; weir-doctor --for dpdk" },
-    { "no driver", "no driver has this name: dpdk:--vdev=net_tap0, net_af_packet0, net_af_xdp0, "
-                   "net_null0, net_ring0" },
-    { "failed to parse device", "no driver has this name: dpdk:--vdev=net_tap0, net_af_packet0, "
-                                "net_af_xdp0, net_null0, net_ring0" },
-    { "ermission", "run as root or with the capabilities it needs: CAP_NET_ADMIN, CAP_NET_RAW, "
-                   "CAP_IPC_LOCK" },
-    { "not permitted", "run as root or with the capabilities it needs: CAP_NET_ADMIN, "
-                       "CAP_NET_RAW, CAP_IPC_LOCK" },
+    { "unrecognized option", "EAL has no such argument; " EAL_EXAMPLE },
+    { "invalid option", "EAL has no such argument; " EAL_EXAMPLE },
+    { "requires an argument", "the value is missing; " EAL_EXAMPLE },
+    { "core list", "name CPUs that are there, or leave -l away" },
+    { "Is another primary process running",
+      "another DPDK program runs: add --in-memory, or --file-prefix=NAME" },
+    { "failed to parse device", "no driver has this name; there are net_tap0, net_af_packet0, "
+                                "net_af_xdp0, net_ring0, net_null0 and others" },
+    { "ermission denied", EAL_PERMIT },
+    { "not permitted", EAL_PERMIT },
+    { "hugepage", "make hugepages: sysctl vm.nr_hugepages=512 (and add --in-memory if hugetlbfs is "
+                  "not mounted), or do without: --no-huge -m 512" },
+    { "No such device", "look for the right name: ip link" },
 };
 
 static const char *eal_cure(const struct dpdk_capture *capture)
@@ -154,19 +152,13 @@ static const char *eal_cure(const struct dpdk_capture *capture)
     for (size_t i = 0; i < WEIR_COUNT(eal_cures); i++)
         if (strstr(capture->text, eal_cures[i].text))
             return eal_cures[i].cure;
-    return "WEIR_DPDK_LOG=1 shows all that it says";
+    return geteuid() == 0 ? "WEIR_DPDK_LOG=1 shows all that it says" : EAL_PERMIT;
 }
 
 /* --- arguments --- */
 
-static bool eal_is_lcores(const char *word)
-{
-    return strncmp(word, "-l", 2) == 0 || strncmp(word, "-c", 2) == 0 ||
-           strncmp(word, "--lcores", 8) == 0;
-}
-
 /* One CPU that we may run on: EAL insists on one. */
-static const char *eal_any_cpu(void)
+static char *eal_any_cpu(void)
 {
     cpu_set_t set;
     int cpu = 0;
@@ -206,23 +198,19 @@ static int eal_split(const char *args)
 {
     static char program[] = "weir", lcores[] = "-l", no_telemetry[] = "--no-telemetry";
     char *rest = eal.words, *word;
-    bool has_lcores = false;
     int argc = 0;
 
     if (snprintf(eal.words, sizeof eal.words, "%s", args) >= (int)sizeof eal.words)
         return -E2BIG;
     eal.argv[argc++] = program;
+    eal.argv[argc++] = no_telemetry;
+    eal.argv[argc++] = lcores; /* the last -l counts */
+    eal.argv[argc++] = eal_any_cpu();
     while ((word = eal_word(&rest)) != NULL) {
-        if (argc > EAL_WORDS)
+        if (argc == EAL_WORDS)
             return -E2BIG;
-        has_lcores |= eal_is_lcores(word);
         eal.argv[argc++] = word;
     }
-    if (!has_lcores) {
-        eal.argv[argc++] = lcores;
-        eal.argv[argc++] = (char *)(uintptr_t)eal_any_cpu();
-    }
-    eal.argv[argc++] = no_telemetry;
     eal.argv[argc] = NULL;
     return argc;
 }
@@ -272,9 +260,16 @@ static int eal_check_words(int argc)
     return 0;
 }
 
+/* EAL goes on without a device that its driver cannot serve; but it was asked for. */
+static bool eal_lacks_device(const struct dpdk_capture *capture)
+{
+    return strstr(capture->text, "failed to initialize") || strstr(capture->text, "probe failed");
+}
+
 static int eal_try(const char *args)
 {
     struct dpdk_capture capture;
+    const char *what = "EAL does not start";
     char line[256];
     int argc = eal_split(args), error;
 
@@ -287,10 +282,13 @@ static int eal_try(const char *args)
     error = eal_init(argc, &capture);
     if (error == 0) {
         atexit(eal_end);
-        return 0;
+        if (!eal_lacks_device(&capture))
+            return 0;
+        what = "a device does not start";
+        error = -ENODEV;
     }
     weir_dpdk_blame(&capture, line, sizeof line);
-    snprintf(eal.why, sizeof eal.why, "dpdk: EAL does not start: %s: %s",
+    snprintf(eal.why, sizeof eal.why, "dpdk: %s: %s: %s", what,
              line[0] ? line : rte_strerror(-error), eal_cure(&capture));
     return error;
 }
@@ -310,4 +308,9 @@ int weir_dpdk_eal(const char *args, char *why, size_t why_size)
     if (eal.error)
         snprintf(why, why_size, "%s", eal.why);
     return eal.error;
+}
+
+bool weir_dpdk_eal_said(const char *text)
+{
+    return strstr(eal.args, text) != NULL;
 }

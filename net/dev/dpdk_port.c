@@ -102,6 +102,13 @@ static void port_choose_rss(struct dpdk_port *p)
         (struct rte_eth_rss_conf){ .rss_key = p->rss_key, .rss_key_len = len, .rss_hf = can };
 }
 
+/* net_tap (22.11) compares the whole frame with the MTU and refuses to cut segments of the usual
+ * size; so TSO is there but not made use of. */
+static bool port_tso_works(const struct dpdk_port *p)
+{
+    return strcmp(p->info.driver_name, "net_tap") != 0;
+}
+
 static void port_choose_offloads(struct dpdk_port *p)
 {
     uint64_t tx = p->info.tx_offload_capa;
@@ -113,7 +120,8 @@ static void port_choose_offloads(struct dpdk_port *p)
         p->caps |= WEIR_DEV_TX_L4_CSUM;
         if ((tx & DPDK_TX_TSO) == DPDK_TX_TSO) {
             p->conf.txmode.offloads |= DPDK_TX_TSO;
-            p->caps |= WEIR_DEV_TX_TSO;
+            if (port_tso_works(p))
+                p->caps |= WEIR_DEV_TX_TSO;
         }
     }
 }
@@ -194,22 +202,35 @@ static void port_check_rss(struct dpdk_port *p)
 
 /* --- setting up --- */
 
+/* The port is configured with what is asked for already, as far as it can be; some drivers set
+ * their interface only when told again. */
 static int port_set_mtu(struct dpdk_port *p, uint16_t mtu, char *why, size_t why_size)
 {
-    int error = rte_eth_dev_get_mtu(p->port, &p->mtu);
+    int error = mtu ? rte_eth_dev_set_mtu(p->port, mtu) : 0;
 
-    if (error)
-        return port_fails(p, "has no MTU", error, why, why_size);
-    if (mtu == 0 || mtu == p->mtu)
-        return 0;
-    error = rte_eth_dev_set_mtu(p->port, mtu);
-    if (error && mtu > p->mtu) {
-        snprintf(why, why_size, "dpdk: %s: cannot set an MTU of %u (%s): it is %u; at most %u",
-                 p->d->label, mtu, rte_strerror(-error), p->mtu, p->info.max_mtu);
-        return error;
+    if (rte_eth_dev_get_mtu(p->port, &p->mtu) != 0)
+        return port_fails(p, "has no MTU", -EIO, why, why_size);
+    if (mtu > p->mtu) {
+        snprintf(why, why_size, "dpdk: %s: cannot set an MTU of %u (%s): it is %u", p->d->label,
+                 mtu, rte_strerror(-error), p->mtu);
+        return error ? error : -EINVAL;
     }
-    p->mtu = mtu; /* to send less than it could is up to us */
+    if (mtu)
+        p->mtu = mtu; /* to send less than it could is up to us */
     return 0;
+}
+
+static int port_check_mtu(struct dpdk_port *p, uint16_t mtu, char *why, size_t why_size)
+{
+    uint16_t least = (uint16_t)weir_max_u64(p->info.min_mtu, RTE_ETHER_MIN_MTU);
+
+    if (mtu == 0 || (mtu >= least && mtu <= p->info.max_mtu)) {
+        p->conf.rxmode.mtu = mtu;
+        return 0;
+    }
+    snprintf(why, why_size, "dpdk: %s: the MTU can be %u to %u", p->d->label, least,
+             p->info.max_mtu);
+    return -EINVAL;
 }
 
 static int port_set_queue(struct dpdk_port *p, uint16_t index, uint16_t rx_desc, uint16_t tx_desc,
@@ -264,7 +285,8 @@ static int port_open(struct dpdk_port *p, uint16_t mtu, char *why, size_t why_si
 
     if (error)
         return port_fails(p, "tells nothing of itself", error, why, why_size);
-    if ((error = port_has_queues(p, why, why_size)) != 0)
+    if ((error = port_has_queues(p, why, why_size)) != 0 ||
+        (error = port_check_mtu(p, mtu, why, why_size)) != 0)
         return error;
     port_choose_offloads(p);
     port_choose_rss(p);
@@ -309,7 +331,7 @@ static int ports_choose(struct dpdk_dev *d, char *why, size_t why_size)
     if (found == 0) {
         snprintf(why, why_size,
                  "dpdk: EAL has found no port: bind a NIC to vfio-pci (dpdk-devbind.py), or name a "
-                 "device: --vdev=net_tap0 (and look whether its name is right)");
+                 "device: --vdev=net_tap0");
         return -ENODEV;
     }
     if (found != 1 && found != queues) {
@@ -359,9 +381,23 @@ static void ports_tell_link(const struct dpdk_dev *d)
         weir_log("%s: no link yet", d->dev.name);
 }
 
+/* A tap of DPDK gives its kernel's side the same address as ours, so that each side would take the
+ * other's frames for its own; it passes on frames to any address.  (Not when it stands for another
+ * interface: that one filters.) */
+static void ports_set_mac(struct dpdk_dev *d)
+{
+    struct rte_eth_dev_info info;
+    struct rte_ether_addr mac;
+
+    rte_eth_macaddr_get(d->port[0], &mac);
+    memcpy(d->dev.mac, mac.addr_bytes, sizeof d->dev.mac);
+    if (rte_eth_dev_info_get(d->port[0], &info) == 0 && strcmp(info.driver_name, "net_tap") == 0 &&
+        !weir_dpdk_eal_said("remote="))
+        d->dev.mac[5] ^= 1;
+}
+
 int weir_dpdk_ports_open(struct dpdk_dev *d, uint16_t mtu, char *why, size_t why_size)
 {
-    struct rte_ether_addr mac;
     int error = ports_choose(d, why, why_size);
 
     for (unsigned i = 0; !error && i < d->ports; i++) {
@@ -371,8 +407,7 @@ int weir_dpdk_ports_open(struct dpdk_dev *d, uint16_t mtu, char *why, size_t why
     }
     if (error)
         return error;
-    rte_eth_macaddr_get(d->port[0], &mac);
-    memcpy(d->dev.mac, mac.addr_bytes, sizeof d->dev.mac);
+    ports_set_mac(d);
     snprintf(d->dev.name, sizeof d->dev.name, "dpdk %.*s", (int)(WEIR_DEV_NAME - 6), d->label);
     ports_tell_link(d);
     return 0;

@@ -246,8 +246,7 @@ static void dpdk_set_offloads(struct rte_mbuf *mbuf, const struct weir_pkt *pkt)
     bool ip6 = pkt->flags & WEIR_PKT_IP6;
     bool tcp = l3[ip6 ? 6 : 9] == IPPROTO_TCP;
 
-    mbuf->tx_offload =
-        rte_mbuf_tx_offload(pkt->l3, (uint64_t)(pkt->l4 - pkt->l3), 0, 0, 0, 0, 0);
+    mbuf->tx_offload = rte_mbuf_tx_offload(pkt->l3, (uint64_t)(pkt->l4 - pkt->l3), 0, 0, 0, 0, 0);
     mbuf->ol_flags |= ip6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
     mbuf->ol_flags |= tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
     if (pkt->flags & WEIR_PKT_TSO)

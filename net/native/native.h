@@ -211,8 +211,8 @@ struct weir_native {
     struct weir_tcp *output;                /* connections with something to send: by output_next */
     struct weir_tcp *output_last;
     struct weir_tcp *output_stop; /* the last that weir_tcp_output_all is going to do */
-    struct weir_link listeners;  /* struct weir_native_listener */
-    struct weir_link time_waits; /* oldest first: one alarm for all */
+    struct weir_link listeners;   /* struct weir_native_listener */
+    struct weir_link time_waits;  /* oldest first: one alarm for all */
     struct weir_alarm time_wait_alarm;
     struct weir_link later; /* operations that end at the next poll, with io->stack[0] */
 
