@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { CHUNK_BYTES = 65536, HUGE_BYTES = 2 << 20, HUGE_FROM = 1 << 20 };
+enum {
+    CHUNK_BYTES = 65536,
+    HUGE_BYTES = 2 << 20,        /* of a page */
+    HUGE_CHUNK = 8 * HUGE_BYTES, /* few of them: malloc touches a page in front of each */
+    HUGE_FROM = 1 << 20,
+};
 
 struct chunk {
     struct chunk *next;
@@ -39,17 +44,17 @@ static bool pool_grow(struct weir_pool *pool)
 {
     bool huge = (uint64_t)pool->made * pool->size >= HUGE_FROM;
     size_t offset = round_up(sizeof(struct chunk), pool->align);
-    size_t objects = chunk_objects(pool, huge ? HUGE_BYTES : CHUNK_BYTES, offset);
+    size_t objects = chunk_objects(pool, huge ? HUGE_CHUNK : CHUNK_BYTES, offset);
     size_t align = huge ? weir_max_u64(HUGE_BYTES, pool->align) : weir_max_u64(16, pool->align);
     struct chunk *chunk;
     void *memory;
 
     if (posix_memalign(&memory, align, offset + objects * pool->size) != 0)
         return false;
-    if (huge)
-        madvise(memory, HUGE_BYTES, MADV_HUGEPAGE); /* or not: it is only faster */
     chunk = memory;
     *chunk = (struct chunk){ .next = pool->chunks, .size = offset + objects * pool->size };
+    if (huge)
+        madvise(memory, chunk->size, MADV_HUGEPAGE); /* or not: it is only faster */
     pool->chunks = chunk;
     pool->carve = (char *)memory + offset;
     pool->carve_end = pool->carve + objects * pool->size;

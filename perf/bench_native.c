@@ -592,7 +592,7 @@ static void park(const char *name, uint32_t conns)
     struct host server = { .cpu = bench_cpu[0], .conns_max = conns + 64, .main = park_main };
     struct weir_dev *end[2];
     static struct raw raw;
-    uint64_t before, extra;
+    uint64_t before, extra, others;
     char note[96];
     double begin;
 
@@ -608,7 +608,9 @@ static void park(const char *name, uint32_t conns)
         raw_turn(&raw);
     extra = resident_bytes() - before;
     /* what the client and the array of handles keep: not the stack's */
-    extra -= weir_min_u64(extra, (sizeof(struct raw_conn) + sizeof(void *)) * (uint64_t)conns);
+    others = (sizeof(struct raw_conn) + sizeof(void *)) * (uint64_t)conns +
+             raw.pkts.pool.made * raw.pkts.pool.size + raw.pkts.views.made * raw.pkts.views.size;
+    extra -= weir_min_u64(extra, others);
     snprintf(note, sizeof note, "%u established, at %.2f M handshakes/s; %.1f MB", raw.opened,
              conns / begin / 1e6, (double)extra / 1e6);
     bench_row(name, (double)extra / conns, "bytes each", note);

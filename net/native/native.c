@@ -451,7 +451,9 @@ int weir_native_open(struct weir_driver **driver, struct weir_shard *shard,
 
     if (!error) {
         memset(native, 0, sizeof *native);
-        error = weir_flows_init(&native->flows, 2 * shared->config.conns_max + NATIVE_CLOSING);
+        error = weir_flows_init(&native->flows, shared->config.conns_max +
+                                                    weir_tcp_waits_max(shared->config.conns_max) +
+                                                    NATIVE_CLOSING);
     }
     if (error) {
         snprintf(why, why_size, "stack native: %s", strerror(-error));

@@ -146,9 +146,9 @@ struct weir_tcp {
     uint32_t rcv_unacked;  /* bytes since the last ACK went out */
     weir_seq rcv_tuned;    /* auto-tuning: what the user had received when this round trip began */
     uint32_t rcv_tuned_at; /* ... and when that was: weir_tcp_ts() */
+    int32_t error;         /* what receives and sends say once it has ended; 0 */
     struct weir_pkt *rx_head, *rx_tail; /* in order, not yet received by the user: by buf.next */
     struct weir_pkt *ooo;               /* sorted, without overlaps: by buf.next, pkt->range */
-    int32_t error;                      /* what receives and sends say once it has ended; 0 */
 
     /* --- send side --- */
     weir_seq iss, snd_una, snd_nxt;
@@ -156,8 +156,9 @@ struct weir_tcp {
     weir_seq snd_wl1, snd_wl2;
     weir_seq snd_end; /* behind the last byte queued; the FIN, if any, stands there */
     uint32_t snd_wnd, snd_wnd_max;
-    uint32_t snd_buf;                   /* bytes that may be queued */
-    weir_seq rack_fack;                 /* RACK.fack: behind the highest byte known to be there */
+    uint32_t snd_buf;   /* bytes that may be queued */
+    weir_seq rack_fack; /* RACK.fack: behind the highest byte known to be there */
+    weir_seq recover;   /* recovery ends when this is acknowledged; TLP.end_seq outside of it */
     struct weir_pkt *tx_head, *tx_tail; /* from snd_una on, by buf.next and seg.prev */
     struct weir_pkt *tx_next;           /* the first never sent, or NULL */
     uint16_t mss;                       /* payload bytes per segment, options deducted */
@@ -172,7 +173,6 @@ struct weir_tcp {
         };
     };
     uint32_t sacked, lost; /* bytes; lost: and not sent again.  See weir_tcp_in_flight() */
-    weir_seq recover;      /* recovery ends when this is acknowledged; TLP.end_seq outside of it */
     uint8_t recovery;      /* enum weir_tcp_recovery */
     uint8_t dup_acks;
     uint8_t tlp_out;
@@ -194,6 +194,8 @@ struct weir_tcp {
 
     struct weir_path path;
 };
+
+_Static_assert(sizeof(struct weir_tcp) <= 480, "idle connections cost this and a place in a table");
 
 /* Our clock for timestamps (RFC 7323 5.4): milliseconds, with an offset per connection. */
 static inline uint32_t weir_tcp_ts(const struct weir_tcp *tcp)
@@ -404,6 +406,17 @@ struct weir_tcp_wait {
     uint32_t ts_recent_at;
     bool ts;
 };
+
+/* How many there may be beside that many connections: as many, but of more than WEIR_TCP_WAITS only
+ * half as many, so that a table for a million connections is not twice as big for it. */
+enum { WEIR_TCP_WAITS = 65536 };
+
+static inline uint32_t weir_tcp_waits_max(uint32_t conns)
+{
+    if (conns <= WEIR_TCP_WAITS)
+        return conns;
+    return conns / 2 > WEIR_TCP_WAITS ? conns / 2 : WEIR_TCP_WAITS;
+}
 
 /* Ends it early: its addresses and ports are taken over. */
 void weir_tcp_wait_drop(struct weir_native *native, struct weir_tcp_wait *wait);

@@ -6,13 +6,20 @@
  *
  * A segment is sent by reference where that pays: a view of it owns the header in its headroom for
  * as long as the device has it, and the queued packet itself never changes.  What the device still
- * has, and what is small, is copied. */
+ * has, and what is small, is copied.
+ *
+ * Where the device cuts segments (WEIR_DEV_TX_TSO) a run of new full ones goes as one packet: a
+ * header and a view of each.  For all else they are segments like others: each was sent, is
+ * acknowledged, lost and sent again by itself. */
 #include <weir/net.h>
 #include "net/native/tcp_send.h"
 
 enum {
     COPY_MAX = 200,     /* payload bytes that are cheaper to copy than to refer to */
     SEGMENTS_MAX = 128, /* of one connection at once: then the others have their turn */
+    TSO_CAPS = WEIR_DEV_TX_TSO | WEIR_DEV_TX_L4_CSUM,
+    TSO_MAX = UINT16_MAX - 40 - 60, /* payload beside the longest headers in an IP packet */
+    TSO_PIECES = 48,                /* segments per packet: that of MTU 1500, and some */
 };
 
 /* RFC 6928 2; after a SYN was lost less (RFC 5681 3.1, softened by 6928: once may be spurious). */
@@ -109,21 +116,15 @@ static void output_again(struct weir_tcp *tcp, struct weir_pkt *seg)
     weir_tcp_native(tcp)->stats.tcp_retransmits++;
 }
 
-bool weir_tcp_transmit(struct weir_tcp *tcp, struct weir_pkt *seg)
+/* It goes out now; returns the flags of its header. */
+static uint8_t output_mark(struct weir_tcp *tcp, struct weir_pkt *seg)
 {
-    bool again = seg->seg.sent_count > 0, fin;
+    bool fin = output_fin_with(tcp, seg);
     uint8_t tcp_flags = WEIR_ACK;
-    struct weir_pkt *pkt;
 
-    if (weir_unlikely(seg->seg.len > tcp->mss) && !weir_tcp_seg_split(tcp, seg, tcp->mss))
-        return false;
-    pkt = output_carrier(tcp, seg);
-    if (weir_unlikely(!pkt))
-        return false;
-    fin = output_fin_with(tcp, seg);
     if (seg->seg.flags & WEIR_SEG_PUSH || fin)
         tcp_flags |= WEIR_PSH;
-    if (again)
+    if (seg->seg.sent_count > 0)
         output_again(tcp, seg);
     else
         output_first_time(tcp, seg);
@@ -133,6 +134,20 @@ bool weir_tcp_transmit(struct weir_tcp *tcp, struct weir_pkt *seg)
     }
     seg->seg.sent_count = (uint8_t)(seg->seg.sent_count + (seg->seg.sent_count < UINT8_MAX));
     seg->seg.sent_at = weir_tcp_now(tcp);
+    return tcp_flags;
+}
+
+bool weir_tcp_transmit(struct weir_tcp *tcp, struct weir_pkt *seg)
+{
+    struct weir_pkt *pkt;
+    uint8_t tcp_flags;
+
+    if (weir_unlikely(seg->seg.len > tcp->mss) && !weir_tcp_seg_split(tcp, seg, tcp->mss))
+        return false;
+    pkt = output_carrier(tcp, seg);
+    if (weir_unlikely(!pkt))
+        return false;
+    tcp_flags = output_mark(tcp, seg);
     weir_tcp_send_pkt(tcp, pkt, seg->seg.seq, tcp_flags, seg->seg.len, seg->seg.sum);
     return true;
 }
@@ -215,19 +230,89 @@ static void output_restart(struct weir_tcp *tcp)
     tcp->cwnd = window;
 }
 
-/* One new segment; false: not now. */
-static bool output_new(struct weir_tcp *tcp)
+/* How much of `seg`, the first that was never sent, may go now; 0: nothing. */
+static uint32_t output_allowed(const struct weir_tcp *tcp, const struct weir_pkt *seg)
+{
+    uint32_t flight = weir_tcp_in_flight(tcp), len = output_sws(tcp, seg, output_usable(tcp));
+
+    return flight > 0 && flight + len > tcp->cwnd ? 0 : len;
+}
+
+/* Payload bytes that one packet may have: of a segment, or of what the device cuts up. */
+static uint32_t output_packet_max(const struct weir_tcp *tcp)
+{
+    const struct weir_dev *dev = weir_tcp_native(tcp)->iface[tcp->path.iface].queue->dev;
+
+    if (weir_likely((dev->caps & TSO_CAPS) != TSO_CAPS))
+        return tcp->mss;
+    return dev->tso_max < TSO_MAX ? dev->tso_max : TSO_MAX;
+}
+
+/* Whether the first that was never sent can follow `last` in a packet of `len` bytes so far: what
+ * is in front of another piece is full, and PSH and FIN stand at the end. */
+static bool output_joins(const struct weir_tcp *tcp, const struct weir_pkt *last, uint32_t len)
+{
+    const struct weir_pkt *seg = tcp->tx_next;
+
+    return seg && last->seg.len == tcp->mss && !(last->seg.flags & WEIR_SEG_PUSH) &&
+           seg->seg.len <= tcp->mss && len + seg->seg.len <= output_packet_max(tcp) &&
+           output_allowed(tcp, seg) == seg->seg.len;
+}
+
+/* New segments that the device is to cut apart, at most `max`, the first of which may go.  Returns
+ * how many it were; 0: no memory. */
+static unsigned output_super(struct weir_tcp *tcp, unsigned max)
+{
+    struct weir_native *native = weir_tcp_native(tcp);
+    struct weir_pkt *pkt = weir_pkt_get(&native->pkts), *last = pkt, *seg = tcp->tx_next;
+    weir_seq begin = seg->seg.seq;
+    uint8_t tcp_flags = 0;
+    unsigned count = 0;
+
+    if (max > TSO_PIECES)
+        max = TSO_PIECES;
+    if (weir_unlikely(!pkt)) {
+        native->stats.tcp_no_memory++;
+        return 0;
+    }
+    do {
+        seg = tcp->tx_next;
+        last->frag = weir_pkt_view(&native->pkts, seg, seg->buf.data, seg->buf.len);
+        if (weir_unlikely(!last->frag))
+            break;
+        last = last->frag;
+        tcp_flags = output_mark(tcp, seg);
+    } while (++count < max && output_joins(tcp, seg, weir_seg_end(seg) - begin));
+    if (weir_unlikely(count == 0)) {
+        native->stats.tcp_no_memory++;
+        weir_pkt_free(pkt);
+        return 0;
+    }
+    if (count > 1) {
+        pkt->flags |= WEIR_PKT_TSO;
+        pkt->gso_size = tcp->mss;
+        native->stats.tcp_out += count - 1;
+    }
+    weir_tcp_send_pkt(tcp, pkt, begin, tcp_flags, tcp->snd_nxt - begin - weir_tcp_fin_out(tcp), 0);
+    return count;
+}
+
+/* New segments, at most `max`; returns how many went: 0: not now. */
+static unsigned output_new(struct weir_tcp *tcp, unsigned max)
 {
     struct weir_pkt *seg = tcp->tx_next;
-    uint32_t flight = weir_tcp_in_flight(tcp), len;
+    uint32_t len;
 
     if (tcp->snd_nxt == tcp->snd_una)
         output_restart(tcp);
-    len = output_sws(tcp, seg, output_usable(tcp));
-    if (len == 0 || (flight > 0 && flight + len > tcp->cwnd))
-        return false;
+    len = output_allowed(tcp, seg);
+    if (len == 0)
+        return 0;
+    if (len == tcp->mss && len == seg->seg.len && max > 1 && weir_seg_next(seg) &&
+        output_packet_max(tcp) >= 2 * len)
+        return output_super(tcp, max);
     if (len < seg->seg.len && !weir_tcp_seg_split(tcp, seg, len))
-        return false;
+        return 0;
     return weir_tcp_transmit(tcp, seg);
 }
 
@@ -245,13 +330,13 @@ static void output_fin(struct weir_tcp *tcp)
 static bool output_data(struct weir_tcp *tcp)
 {
     weir_seq before = tcp->snd_nxt;
-    unsigned left = SEGMENTS_MAX;
+    unsigned left = SEGMENTS_MAX, sent;
 
     while (left > 0 && tcp->lost > 0 && output_lost(tcp))
         left--;
     if (tcp->lost == 0)
-        while (left > 0 && tcp->tx_next && output_new(tcp))
-            left--;
+        for (; left > 0 && tcp->tx_next && (sent = output_new(tcp, left)) > 0; left -= sent)
+            ;
     output_fin(tcp);
     if (tcp->snd_nxt != before)
         weir_tcp_tlp_schedule(tcp);

@@ -316,9 +316,15 @@ static bool segment_trim(struct weir_tcp *tcp, struct weir_pkt *pkt)
     return pkt->range.seq != pkt->range.end;
 }
 
+/* The device has merged at least two full ones of the peer's. */
+static bool segment_is_merged(const struct weir_pkt *pkt, uint32_t len)
+{
+    return (pkt->flags & WEIR_PKT_GSO) && pkt->gso_size > 0 && len >= 2U * pkt->gso_size;
+}
+
 static bool receive_in_order(struct weir_tcp *tcp, struct weir_pkt *pkt)
 {
-    bool fin = pkt->range.fin, filled = tcp->ooo;
+    bool fin = pkt->range.fin, filled = tcp->ooo, merged = segment_is_merged(pkt, pkt->buf.len);
     uint32_t len = pkt->buf.len;
 
     rx_append(tcp, pkt);
@@ -329,7 +335,7 @@ static bool receive_in_order(struct weir_tcp *tcp, struct weir_pkt *pkt)
         tcp->flags |= WEIR_TCP_FIN_RECEIVED;
         weir_tcp_ooo_free(tcp); /* what would lie behind the end */
     }
-    if (filled || fin)
+    if (filled || fin || merged)
         weir_tcp_ack_now(tcp);
     else
         weir_tcp_ack_data(tcp, len);
@@ -353,9 +359,13 @@ bool weir_tcp_receive(struct weir_tcp *tcp, struct weir_pkt *pkt)
 void weir_tcp_receive_next(struct weir_tcp *tcp, struct weir_pkt *pkt)
 {
     uint32_t len = pkt->rx.len;
+    bool merged = segment_is_merged(pkt, len);
 
     pkt->buf.data += pkt->rx.off;
     pkt->buf.len = len;
     rx_append(tcp, pkt);
-    weir_tcp_ack_data(tcp, len);
+    if (weir_unlikely(merged))
+        weir_tcp_ack_now(tcp);
+    else
+        weir_tcp_ack_data(tcp, len);
 }

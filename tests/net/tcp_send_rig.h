@@ -12,7 +12,7 @@
 #include "net/native/tcp_send.h"
 #include "net/native/wire/wire.h"
 
-enum { RIG_SENT = 4096, RIG_HELD = 64, RIG_WINDOW = 65535 };
+enum { RIG_SENT = 2048, RIG_HELD = 64, RIG_WINDOW = 65535 };
 
 struct rig_segment {
     weir_time at;
@@ -20,10 +20,11 @@ struct rig_segment {
     uint8_t flags, header_len;
     uint32_t len, ts_val, ts_ecr;
     uint16_t window, mss;
-    uint8_t wscale; /* 255: none */
+    uint16_t gso_size; /* 0: not to be cut */
+    uint8_t wscale;    /* 255: none */
     bool ts, sack_ok;
-    unsigned sacks;
-    uint8_t data[2048];
+    unsigned sacks, pieces;
+    uint8_t data[65536];
 };
 
 struct rig {
@@ -79,20 +80,37 @@ static inline void rig_options(struct rig_segment *segment, const uint8_t *at, c
     assert_true(at <= end);
 }
 
+/* The bytes of all pieces; returns how many. */
+static inline uint32_t rig_join(struct rig_segment *segment, const struct weir_pkt *pkt)
+{
+    static uint8_t joined[sizeof segment->data];
+    uint32_t len = 0, header_len = (uint32_t)(pkt->buf.data[12] >> 4 << 2);
+
+    for (; pkt; pkt = pkt->frag, segment->pieces++) {
+        assert_true(len + pkt->buf.len <= sizeof joined);
+        memcpy(joined + len, pkt->buf.data, pkt->buf.len);
+        len += pkt->buf.len;
+    }
+    memcpy(segment->data, joined + header_len, len - header_len);
+    return len;
+}
+
 int weir_path_send(struct weir_native *native, struct weir_path *path, struct weir_pkt *pkt)
 {
     struct rig *rig = &rig_now;
     struct rig_segment *segment = &rig->sent[rig->count];
     const uint8_t *at = pkt->buf.data;
-    uint32_t sum = weir_sum_add(path->pseudo_sum, htons((uint16_t)pkt->buf.len));
+    uint32_t sum, len;
 
     (void)native;
     assert_true(rig->count < RIG_SENT);
+    memset(segment, 0, offsetof(struct rig_segment, data));
+    len = rig_join(segment, pkt);
+    sum = weir_sum_add(path->pseudo_sum, htons((uint16_t)len));
     if (pkt->flags & WEIR_PKT_L4_CSUM)
         assert_int_equal(weir_get16(at + 16), __builtin_bswap16(weir_sum_fold(sum)));
     else
         assert_int_equal(weir_sum_fold(weir_sum(at, pkt->buf.len, sum)), 0xffff);
-    memset(segment, 0, offsetof(struct rig_segment, data));
     segment->at = rig->shard.now;
     assert_int_equal(weir_get16(at), rig->tcp.flow.key.local_port);
     assert_int_equal(weir_get16(at + 2), rig->tcp.flow.key.remote_port);
@@ -101,11 +119,12 @@ int weir_path_send(struct weir_native *native, struct weir_path *path, struct we
     segment->header_len = (uint8_t)(at[12] >> 4 << 2);
     segment->flags = at[13];
     segment->window = weir_get16(at + 14);
-    segment->len = pkt->buf.len - segment->header_len;
+    segment->len = len - segment->header_len;
+    segment->gso_size = pkt->gso_size;
+    assert_int_equal(pkt->gso_size > 0, !!(pkt->flags & WEIR_PKT_TSO));
+    assert_true(pkt->gso_size ? segment->len > pkt->gso_size : segment->pieces == 1);
     rig_options(segment, at + 20, at + segment->header_len);
-    assert_true(segment->len <= sizeof segment->data);
-    assert_true(pkt->buf.len <= path->mtu - 20u);
-    memcpy(segment->data, at + segment->header_len, segment->len);
+    assert_true((pkt->gso_size ? segment->header_len + pkt->gso_size : len) <= path->mtu - 20u);
     rig->count++;
     if (rig->hold && rig->held_count < RIG_HELD)
         rig->held[rig->held_count++] = pkt;

@@ -417,6 +417,201 @@ static void test_checksum_is_left_to_the_device(void **state)
     rig_close(rig);
 }
 
+/* --- super segments --- */
+
+static struct rig *super_open(uint32_t flags, uint32_t tso_max)
+{
+    struct rig *rig = rig_open(flags, MSS, WEIR_MS(10));
+
+    rig->dev.caps = WEIR_DEV_TX_TSO | WEIR_DEV_TX_L4_CSUM;
+    rig->dev.tso_max = tso_max;
+    return rig;
+}
+
+static void expect_super(struct rig *rig, uint32_t offset, uint32_t len, uint8_t flags)
+{
+    const struct rig_segment *segment = rig_expect(rig, offset, len, flags);
+
+    assert_int_equal(segment->gso_size, MSS);
+    assert_int_equal(segment->pieces, 1 + (len + MSS - 1) / MSS);
+}
+
+static void test_device_cuts_what_goes_at_once(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+
+    (void)state;
+    rig_push(rig, 20 * MSS); /* as much as cwnd allows */
+    expect_super(rig, 0, 10 * MSS, 0);
+    rig_expect_none(rig);
+    assert_int_equal(rig->native.stats.tcp_out, 11); /* segments, and the SYN|ACK */
+    rig_ack(rig, 3 * MSS);
+    expect_super(rig, 10 * MSS, 6 * MSS, 0);
+    rig_expect_none(rig);
+    rig_ack(rig, 16 * MSS);
+    expect_super(rig, 16 * MSS, 4 * MSS, WEIR_PSH);
+    rig_expect_none(rig);
+    rig_close(rig);
+}
+
+static void test_device_is_given_what_it_takes(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 3 * MSS);
+
+    (void)state;
+    rig->tcp.cwnd = 1 << 20;
+    rig->tcp.snd_wnd = rig->tcp.snd_wnd_max = 1 << 20;
+    rig_push(rig, 7 * MSS); /* what is left alone goes as any segment */
+    expect_super(rig, 0, 3 * MSS, 0);
+    expect_super(rig, 3 * MSS, 3 * MSS, 0);
+    assert_int_equal(rig_expect(rig, 6 * MSS, MSS, WEIR_PSH)->gso_size, 0);
+    rig->dev.tso_max = 3 * MSS - 1;
+    rig_push(rig, 4 * MSS);
+    expect_super(rig, 7 * MSS, 2 * MSS, 0);
+    expect_super(rig, 9 * MSS, 2 * MSS, WEIR_PSH);
+    rig->dev.tso_max = 2 * MSS - 1;
+    rig_push(rig, 2 * MSS);
+    rig_expect(rig, 11 * MSS, MSS, 0);
+    rig_expect(rig, 12 * MSS, MSS, WEIR_PSH);
+    rig_expect_none(rig);
+    rig_close(rig);
+}
+
+static void test_packet_is_never_too_long(void **state) /* for the length field of IPv4 */
+{
+    struct rig *rig = super_open(NODELAY, UINT32_MAX);
+
+    (void)state;
+    rig->tcp.cwnd = rig->tcp.snd_buf = 1 << 20;
+    rig->tcp.snd_wnd = rig->tcp.snd_wnd_max = 1 << 20;
+    rig_push(rig, 50 * MSS);
+    expect_super(rig, 0, 44 * MSS, 0);
+    expect_super(rig, 44 * MSS, 6 * MSS, WEIR_PSH);
+    rig_expect_none(rig);
+    rig_close(rig);
+}
+
+static void test_pieces_are_bounded(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+
+    (void)state;
+    rig->tcp.mss_peer = rig->tcp.mss = 500;
+    rig->tcp.cwnd = rig->tcp.snd_buf = 1 << 20;
+    rig_push(rig, 49 * 500);
+    assert_int_equal(rig_expect(rig, 0, 48 * 500, 0)->pieces, 49);
+    rig_expect(rig, 48 * 500, 500, WEIR_PSH);
+    rig_expect_none(rig);
+    rig_close(rig);
+}
+
+static void test_short_piece_and_fin_come_last(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+
+    (void)state;
+    rig_queue(rig, 2 * MSS + 100);
+    rig->tcp.flags |= WEIR_TCP_FIN_QUEUED;
+    rig->tcp.state = WEIR_TCP_FIN_WAIT_1;
+    rig_output(rig);
+    expect_super(rig, 0, 2 * MSS + 100, WEIR_PSH | WEIR_FIN);
+    rig_expect_none(rig);
+    assert_true(rig->tcp.flags & WEIR_TCP_FIN_SENT);
+    rig_ack(rig, 2 * MSS + 101);
+    rig_close(rig);
+}
+
+static void test_push_ends_a_super_segment(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+
+    (void)state;
+    rig_queue(rig, 2 * MSS);
+    rig_queue(rig, 2 * MSS);
+    rig_output(rig);
+    expect_super(rig, 0, 2 * MSS, WEIR_PSH);
+    expect_super(rig, 2 * MSS, 2 * MSS, WEIR_PSH);
+    rig_expect_none(rig);
+    rig_close(rig);
+}
+
+static void test_super_segment_keeps_to_the_window(void **state)
+{
+    struct rig *rig = super_open(0, 65535);
+
+    (void)state;
+    rig->tcp.snd_wnd = rig->tcp.snd_wnd_max = 3 * MSS + 10;
+    rig_push(rig, 5 * MSS); /* ten bytes more would be silly */
+    expect_super(rig, 0, 3 * MSS, 0);
+    rig_expect_none(rig);
+    rig_ack_window(rig, 3 * MSS, 65535);
+    expect_super(rig, 3 * MSS, 2 * MSS, WEIR_PSH);
+    rig_push(rig, 2 * MSS + 1); /* Nagle: the byte waits */
+    expect_super(rig, 5 * MSS, 2 * MSS, 0);
+    rig_expect_none(rig);
+    rig_ack(rig, 7 * MSS);
+    rig_expect(rig, 7 * MSS, 1, WEIR_PSH);
+    rig_close(rig);
+}
+
+/* Parts of a super segment are lost, and sent again, as if they had gone alone. */
+static void test_lost_part_is_sent_alone(void **state)
+{
+    struct rig *rig = super_open(NODELAY | WEIR_TCP_SACK, 65535);
+
+    (void)state;
+    rig_push(rig, 8 * MSS);
+    expect_super(rig, 0, 8 * MSS, WEIR_PSH);
+    rig_wait(rig, WEIR_MS(10));
+    rig_sack(rig, 2 * MSS, 3 * MSS, 8 * MSS);
+    assert_int_equal(rig_expect(rig, 2 * MSS, MSS, 0)->gso_size, 0);
+    rig_expect_none(rig);
+    rig_ack(rig, 8 * MSS);
+    assert_int_equal(rig->tcp.recovery, WEIR_TCP_OPEN);
+    rig_close(rig);
+}
+
+static void test_held_super_segment_does_not_change(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+    const struct weir_pkt *pkt;
+    uint32_t offset = 0;
+
+    (void)state;
+    rig->hold = true;
+    rig_push(rig, 4 * MSS);
+    expect_super(rig, 0, 4 * MSS, WEIR_PSH);
+    rig_ack(rig, MSS + 7); /* one is let go of, one is trimmed */
+    rig_wait(rig, WEIR_MS(201));
+    rig_expect(rig, MSS + 7, MSS - 7, 0); /* from a copy */
+    for (pkt = rig->held[0]->frag; pkt; pkt = pkt->frag)
+        for (uint32_t i = 0; i < pkt->buf.len; i++)
+            assert_int_equal(pkt->buf.data[i], rig_byte(offset++));
+    assert_int_equal(offset, 4 * MSS);
+    rig_close(rig);
+}
+
+static void test_super_segment_without_memory(void **state)
+{
+    struct rig *rig = super_open(NODELAY, 65535);
+    struct weir_pkts *pkts = &rig->native.pkts;
+
+    (void)state;
+    rig_queue(rig, 4 * MSS);
+    pkts->pool.max = pkts->pool.live; /* no header */
+    rig_output(rig);
+    rig_expect_none(rig);
+    assert_int_equal(rig->native.stats.tcp_no_memory, 1);
+    pkts->pool.max = 4096;
+    pkts->views.max = 2; /* two pieces */
+    rig->hold = true;
+    weir_tcp_output(&rig->tcp);
+    expect_super(rig, 0, 2 * MSS, 0);
+    rig_expect_none(rig);
+    assert_int_equal(rig->tcp.snd_nxt, rig_seq(rig, 2 * MSS));
+    rig_close(rig);
+}
+
 static void test_smaller_mtu_cuts_what_was_sent(void **state) /* RFC 1191 6.5 */
 {
     struct rig *rig = rig_open(NODELAY, MSS, WEIR_MS(10));
@@ -556,6 +751,16 @@ int main(void)
         cmocka_unit_test(test_delayed_ack_fires),
         cmocka_unit_test(test_held_packets_are_copied),
         cmocka_unit_test(test_checksum_is_left_to_the_device),
+        cmocka_unit_test(test_device_cuts_what_goes_at_once),
+        cmocka_unit_test(test_device_is_given_what_it_takes),
+        cmocka_unit_test(test_packet_is_never_too_long),
+        cmocka_unit_test(test_pieces_are_bounded),
+        cmocka_unit_test(test_short_piece_and_fin_come_last),
+        cmocka_unit_test(test_push_ends_a_super_segment),
+        cmocka_unit_test(test_super_segment_keeps_to_the_window),
+        cmocka_unit_test(test_lost_part_is_sent_alone),
+        cmocka_unit_test(test_held_super_segment_does_not_change),
+        cmocka_unit_test(test_super_segment_without_memory),
         cmocka_unit_test(test_smaller_mtu_cuts_what_was_sent),
         cmocka_unit_test(test_retransmission_backs_off_and_ends),
         cmocka_unit_test(test_keepalive),

@@ -1230,6 +1230,18 @@ static void burst_forwards_what_is_not_ours(void **state)
     expect(RST | ACK);
 }
 
+/* As many in TIME-WAIT as connections; with very many connections, half as many. */
+static void waits_are_bounded(void **state)
+{
+    (void)state;
+    assert_int_equal(weir_tcp_waits_max(64), 64);
+    assert_int_equal(weir_tcp_waits_max(65536), 65536);
+    assert_int_equal(weir_tcp_waits_max(65537), 65536);
+    assert_int_equal(weir_tcp_waits_max(131073), 65536);
+    assert_int_equal(weir_tcp_waits_max(131074), 65537);
+    assert_int_equal(weir_tcp_waits_max(UINT32_MAX), UINT32_MAX / 2);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1270,6 +1282,7 @@ int main(void)
         CASE(burst_forwards_what_is_not_ours),
         CASE(prediction_changes_nothing),
         CASE(random_lives_leave_nothing_behind),
+        cmocka_unit_test(waits_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,34 @@ static void the_buffer_does_not_grow_without_memory(void **state)
     world_end();
 }
 
+/* What the device has merged counts as what it was: two segments of a peer whose MSS is small are
+ * acknowledged at once, less than that is not. */
+static void merged_segments_count_each(void **state)
+{
+    struct weir_pkt *pkt;
+
+    (void)state;
+    for (int next = 0; next < 2; next++) {
+        world_begin(64000, 64);
+        world_begin_at(0);
+        for (uint32_t len = 1199; len <= 1200; len++) {
+            pkt = world_segment(tcp.rcv_nxt, bytes, len, 0);
+            pkt->flags |= WEIR_PKT_GSO;
+            pkt->gso_size = 600;
+            if (next)
+                weir_tcp_receive_next(&tcp, pkt);
+            else
+                weir_tcp_receive(&tcp, pkt);
+            assert_int_equal(world_acked(), len == 1200);
+            weir_tcp_window_field(&tcp, false);
+        }
+        pkt = world_segment(tcp.rcv_nxt, bytes, 1200, 0); /* not merged */
+        weir_tcp_receive(&tcp, pkt);
+        assert_false(world_acked());
+        world_end();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +284,7 @@ int main(void)
         cmocka_unit_test(acks_wait_for_a_second_segment_or_40_ms),
         cmocka_unit_test(the_buffer_follows_what_the_user_takes),
         cmocka_unit_test(the_buffer_does_not_grow_without_memory),
+        cmocka_unit_test(merged_segments_count_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
