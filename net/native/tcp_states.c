@@ -49,7 +49,8 @@ static bool paws_is_old(const struct weir_tcp *tcp, const struct weir_pkt *pkt)
     return now_ms(tcp) - tcp->ts_recent_at < 24U * 86400 * 1000;
 }
 
-/* RFC 7323 4.3: the time of the segment that the last ACK we sent asked for. */
+/* RFC 7323 4.3: the time of the segment that the last ACK we sent asked for.  Only once its ACK was
+ * found acceptable, too: else one forged segment would make PAWS refuse all that follow. */
 static void ts_remember(struct weir_tcp *tcp, const struct weir_pkt *pkt)
 {
     if (!pkt->rx.has_ts || weir_seq_lt(tcp->last_ack_sent, pkt->rx.seq) ||
@@ -198,10 +199,13 @@ static bool ack_establish(struct weir_tcp *tcp, struct weir_pkt *pkt)
     return tcp->state != WEIR_TCP_CLOSED;
 }
 
-/* RFC 5961 5.2: not older than what the peer may ever have had in its window. */
+/* RFC 5961 5.2: of something that was sent, and not older than what the peer may ever have had in
+ * its window. */
 static bool ack_is_plausible(const struct weir_tcp *tcp, const struct weir_pkt *pkt)
 {
-    return !weir_seq_lt(pkt->rx.ack, tcp->snd_una - tcp->snd_wnd_max);
+    return (pkt->rx.tcp_flags & WEIR_ACK) &&
+           !weir_seq_lt(pkt->rx.ack, tcp->snd_una - tcp->snd_wnd_max) &&
+           weir_seq_le(pkt->rx.ack, tcp->snd_max);
 }
 
 /* What it means that our FIN is acknowledged. */
@@ -229,11 +233,7 @@ static bool step_ack(struct weir_tcp *tcp, struct weir_pkt *pkt)
         return false;
     if (tcp->state == WEIR_TCP_SYN_RECEIVED)
         return ack_establish(tcp, pkt);
-    if (!ack_is_plausible(tcp, pkt)) {
-        weir_tcp_challenge(tcp);
-        return false;
-    }
-    if (!ack_take(tcp, pkt)) {
+    if (!ack_is_plausible(tcp, pkt) || !ack_take(tcp, pkt)) {
         weir_tcp_challenge(tcp);
         return false;
     }
@@ -298,7 +298,8 @@ static void step_text(struct weir_tcp *tcp, struct weir_pkt *pkt)
 static void segment_synchronized(struct weir_tcp *tcp, struct weir_pkt *pkt)
 {
     if (step_sequence(tcp, pkt) && step_rst(tcp, pkt) && step_syn(tcp, pkt)) {
-        ts_remember(tcp, pkt);
+        if (ack_is_plausible(tcp, pkt))
+            ts_remember(tcp, pkt);
         if (step_ack(tcp, pkt)) {
             step_text(tcp, pkt);
             return;

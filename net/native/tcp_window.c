@@ -13,11 +13,12 @@ enum { ACK_DELAY_MS = 40 };
 
 /* --- the window --- */
 
-/* The right edge we may give: free room behind what is in order; silly steps are not taken. */
+/* The right edge we may give: free room behind what is in order, as far as the field can say it;
+ * silly steps are not taken. */
 static weir_seq window_edge(const struct weir_tcp *tcp)
 {
     uint32_t room = tcp->rcv_buf > tcp->rcv_used ? tcp->rcv_buf - tcp->rcv_used : 0;
-    weir_seq edge = tcp->rcv_nxt + room;
+    weir_seq edge = tcp->rcv_nxt + (uint32_t)weir_min_u64(room, 65535U << tcp->rcv_wscale);
     uint32_t step = (uint32_t)weir_min_u64(tcp->rcv_buf / 2, tcp->mss);
 
     if (weir_seq_lt(edge, tcp->rcv_adv) || edge - tcp->rcv_adv < step)

@@ -57,8 +57,8 @@ static void live_answer_nd(struct live *live, const struct weir_ip6 *ip, const u
     header.hop_limit = 255;
     header.total_len = (uint16_t)(40 + len);
     weir_ip6_emit(at, &header);
-    sum = (uint16_t)~weir_sum_fold(weir_sum(
-        body, len, weir_pseudo_sum(&header.source, &header.target, 58, (uint32_t)len)));
+    sum = (uint16_t)~weir_sum_fold(
+        weir_sum(body, len, weir_pseudo_sum(&header.source, &header.target, 58, (uint32_t)len)));
     memcpy(body + 2, &sum, 2);
     live_in_frame(live, frame, (size_t)(body + len - frame));
 }
@@ -111,7 +111,7 @@ static void live_tcp_out(struct live *live, const struct weir_ip *from, const st
     live_check(len >= 20);
     live_check(weir_sum_fold(weir_sum(tcp, len, weir_pseudo_sum(from, to, 6, (uint32_t)len))) ==
                0xffff);
-    header = tcp[12] >> 4 << 2;
+    header = (unsigned)tcp[12] >> 4 << 2;
     live_check(header >= 20 && header <= len && (tcp[12] & 15) == 0);
     s->sport = weir_get16(tcp);
     s->dport = weir_get16(tcp + 2);
@@ -135,12 +135,13 @@ static void live_out_tcp(struct live *live, const struct weir_ip *from, const st
     s->at = live->shard.now;
     s->hop_limit = hop_limit;
     s->dont_fragment = dont_fragment;
+    s->to_peer = weir_ip_eq(to, &live->peer);
     live_tcp_out(live, from, to, s, tcp, len);
     live->sent_segments++;
     live->sent_bytes += s->len;
     if (live->on_sent)
         live->on_sent(live, s);
-    else if (!live->count_only && weir_ip_eq(to, &live->peer))
+    else if (!live->count_only && s->to_peer)
         live->tx_end++;
 }
 
@@ -375,8 +376,7 @@ static uint8_t *live_put_ip(const struct live *live, uint8_t *at, const struct w
 size_t live_frame_of(const struct live *live, uint8_t *frame, const struct weir_ip *from,
                      const struct live_segment *s)
 {
-    uint8_t *ip =
-        live_put_ether(frame, live->config.v6 ? WEIR_ETHERTYPE_IP6 : WEIR_ETHERTYPE_IP4);
+    uint8_t *ip = live_put_ether(frame, live->config.v6 ? WEIR_ETHERTYPE_IP6 : WEIR_ETHERTYPE_IP4);
     uint8_t *tcp = ip + (live->config.v6 ? 40 : 20), *end = live_put_options(tcp + 20, s);
     size_t len = (size_t)(end - tcp);
     uint16_t sum;
@@ -438,13 +438,11 @@ void live_in_icmp(struct live *live, uint8_t type, uint8_t code, uint32_t rest, 
                   uint16_t dport, uint32_t seq)
 {
     uint8_t frame[256] = { 0 };
-    uint8_t *ip =
-        live_put_ether(frame, live->config.v6 ? WEIR_ETHERTYPE_IP6 : WEIR_ETHERTYPE_IP4);
+    uint8_t *ip = live_put_ether(frame, live->config.v6 ? WEIR_ETHERTYPE_IP6 : WEIR_ETHERTYPE_IP4);
     uint8_t *icmp = ip + (live->config.v6 ? 40 : 20);
     size_t len = 8 + live_put_quote(live, icmp + 8, sport, dport, seq);
-    uint32_t pseudo = live->config.v6
-                          ? weir_pseudo_sum(&live->peer, &live->local, 58, (uint32_t)len)
-                          : 0;
+    uint32_t pseudo =
+        live->config.v6 ? weir_pseudo_sum(&live->peer, &live->local, 58, (uint32_t)len) : 0;
     uint16_t sum;
 
     icmp[0] = type;
@@ -568,6 +566,7 @@ static void live_stack_open(struct live *live)
 
     weir_native_config_init(&config);
     config.ip = live->config.v6 ? "2001:db8::1/64" : "192.0.2.1/24";
+    config.gateway = live->config.v6 ? "2001:db8::9" : "192.0.2.9"; /* the peer, for all others */
     config.secret = live->config.seed + 42;
     config.rcvbuf = live->config.rcvbuf;
     config.sndbuf = live->config.sndbuf;
@@ -578,8 +577,8 @@ static void live_stack_open(struct live *live)
     live->dev = (struct weir_dev){ .ops = &live_dev_ops, .mtu = live->config.mtu, .queues = 1 };
     memcpy(live->dev.mac, live_mac, 6);
     if (weir_native_shared_open(&live->shared, &live->dev, &config, 1, why, sizeof why) < 0 ||
-        weir_native_open(&live->driver, &live->shard, &live->below, live->shared, why,
-                         sizeof why) < 0)
+        weir_native_open(&live->driver, &live->shard, &live->below, live->shared, why, sizeof why) <
+            0)
         weir_panic("%s", why);
     live->shard.driver = live->driver;
     live->native = weir_container_of(live->driver, struct weir_native, driver);

@@ -37,6 +37,7 @@ struct live_segment {
     /* way out only */
     uint8_t hop_limit;
     bool dont_fragment;
+    bool to_peer;
     uint8_t data[LIVE_FRAME];
 };
 

@@ -33,7 +33,7 @@ void script_fail(int line, const char *format, ...)
 static const struct {
     char letter;
     uint8_t flag;
-} flag_letters[] = { { 'S', SYN }, { 'F', FIN }, { 'R', RST },
+} flag_letters[] = { { 'S', SYN }, { 'F', FIN },      { 'R', RST },
                      { 'P', PSH }, { 'U', WEIR_URG }, { '.', ACK } };
 
 static size_t format_flags(char *text, uint8_t flags)
@@ -65,16 +65,15 @@ static const char *format_sent(const struct live_segment *s)
     if (s->sack_ok)
         len += (size_t)snprintf(text + len, sizeof text - len, " sackok");
     if (s->ts)
-        len += (size_t)snprintf(text + len, sizeof text - len, " ts %u %u",
-                                s->ts_val - script.ts_base,
-                                s->ts_ecr ? s->ts_ecr - script.peer_ts_base : 0);
+        len +=
+            (size_t)snprintf(text + len, sizeof text - len, " ts %u %u", s->ts_val - script.ts_base,
+                             s->ts_ecr ? s->ts_ecr - script.peer_ts_base : 0);
     if (s->wscale != 255)
         len += (size_t)snprintf(text + len, sizeof text - len, " ws %u", s->wscale);
     for (unsigned i = 0; i < s->sacks; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, "%s%u-%u", i ? "," : " sack ",
                                 s->sack[i][0] - script.irs, s->sack[i][1] - script.irs);
-    snprintf(text + len, sizeof text - len, "  (at %.3f ms)",
-             (double)(s->at - script.begin) / 1e6);
+    snprintf(text + len, sizeof text - len, "  (at %.3f ms)", (double)(s->at - script.begin) / 1e6);
     return text;
 }
 
@@ -220,11 +219,13 @@ static void script_absolute(struct live_segment *s, const struct said *said)
         s->sack[i][1] += script.iss;
     }
     if (said->ts) {
+        if (s->flags & SYN)
+            script.peer_ts_ahead = s->ts_val - script_ms();
         s->ts_val += script.peer_ts_base;
         s->ts_ecr += s->flags & ACK ? script.ts_base : 0;
     } else if (script.ts && !said->nots) {
         s->ts = true;
-        s->ts_val = script.peer_ts_base + script_ms();
+        s->ts_val = script.peer_ts_base + script.peer_ts_ahead + script_ms();
         s->ts_ecr = script.ts_last;
     }
     if ((s->flags & SYN) && s->ts)
@@ -262,12 +263,12 @@ static void script_learn(const struct live_segment *s)
         script.ts_last = s->ts_val;
 }
 
-/* Timers are rounded up to ticks of the wheel. */
+/* Timers are rounded up to ticks of the wheel, and those that follow each other add that up. */
 static const struct live_segment *script_next(void)
 {
     const struct live_segment *s = live_sent(script.live);
 
-    for (int i = 0; i < 3 && !s; i++) {
+    for (int i = 0; i < 12 && !s; i++) {
         live_pass(script.live, script.live->shard.now + WEIR_TICK);
         s = live_sent(script.live);
     }
@@ -494,8 +495,7 @@ static void script_check_bytes(int line, int64_t len)
 {
     for (int64_t i = 0; i < len; i++)
         if (script.recv_data[i] != live_byte(script.received + (uint32_t)i))
-            script_fail(line, "byte %lld of the stream is wrong",
-                        (long long)(script.received + i));
+            script_fail(line, "byte %lld of the stream is wrong", (long long)(script.received + i));
     script.received += (uint32_t)len;
 }
 

@@ -1,4 +1,5 @@
-/* tcp_script.h - conversations with a native stack, as a script: what comes in, what goes out, when.
+/* tcp_script.h - conversations with a native stack, as a script: what comes in, what goes out,
+ * when.
  *
  *     established("mss 1460 sackok ws 7");          // listens, three segments, accepted
  *     in("P. 1:1001(1000) ack 1 win 500");          // this segment arrives now
@@ -31,9 +32,10 @@ struct script {
     struct live_config config;
     int line; /* of the script; for what goes wrong */
     uint16_t local_port, peer_port;
-    bool iss_known, ts, peer_ts_known;
+    bool iss_known, ts;
     uint32_t iss, irs;
-    uint32_t ts_base, ts_last, peer_ts_base; /* ts_last: our latest */
+    uint32_t ts_base, ts_last; /* ours: the first and the latest */
+    uint32_t peer_ts_base, peer_ts_ahead;
     weir_time begin;
     struct weir_listener *listener;
     struct weir_conn *conn;
@@ -92,10 +94,10 @@ void script_accepted(int line);
 void script_not_accepted(int line);
 void script_connected(int line, int error);
 void script_established(int line, unsigned win, const char *options);
-void script_send(int line, uint32_t len);        /* is taken at once, or waits */
-void script_sent(int line, int64_t result);      /* of the send that waited; -EAGAIN: it still does */
-void script_recv(int line, int64_t len);         /* so many bytes, now; 0: the end; < 0: an error */
-void script_recv_waits(int line);                /* a receive begins, and has nothing */
+void script_send(int line, uint32_t len);   /* is taken at once, or waits */
+void script_sent(int line, int64_t result); /* of the send that waited; -EAGAIN: it still does */
+void script_recv(int line, int64_t len);    /* so many bytes, now; 0: the end; < 0: an error */
+void script_recv_waits(int line);           /* a receive begins, and has nothing */
 void script_recv_result(int line, int64_t want); /* of that receive */
 void script_shutdown(int line);
 void script_close(int line, bool reset);
