@@ -67,13 +67,14 @@ WEIR_API void weir_config_init(struct weir_config *config);
 
 /* Sets one field from text, as a command line has it: "shards" "4", "cpus" "0,2-3", "stack"
  * "uring", "balance" "least", "poll" "busy", "grace" "10s".  Texts such as that of "cpus" are kept,
- * not copied. -EINVAL with one line in `why` that says what was wrong and what is allowed; -ENOENT when
- * there is no such option. */
+ * not copied. -EINVAL with one line in `why` that says what was wrong and what is allowed; -ENOENT
+ * when there is no such option. */
 WEIR_API int weir_config_set(struct weir_config *config, const char *option, const char *value,
                              char *why, size_t why_size);
 
 /* Runs the shards.  0 when all ended; a negated errno when they could not be started, with one
- * line in the log that says why, and for the native stack's device how to mend it.  Not from inside a shard. */
+ * line in the log that says why, and for the native stack's device how to mend it.  Not from inside
+ * a shard. */
 WEIR_API int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg);
 
 /* Asks the runtime of the running shard to stop, as SIGTERM does.  Never suspends. */

