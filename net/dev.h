@@ -69,7 +69,7 @@ struct weir_dev {
     uint32_t caps; /* enum weir_dev_cap */
     uint32_t tso_max;
     bool must_poll;      /* no descriptor tells of arrivals: shards that use it never sleep long */
-    uint8_t rss_key[40]; /* Toeplitz, with WEIR_DEV_RSS; weir_flow_key else */
+    uint8_t rss_key[40]; /* Toeplitz, with WEIR_DEV_RSS or WEIR_DEV_STEERED */
 };
 
 struct weir_dev_queue {
@@ -110,6 +110,7 @@ struct weir_pair_config {
     bool loop;       /* one end only: what it sends comes in at itself */
     bool misdirect;  /* puts packets on a random queue, to try the forwarding */
     uint64_t seed;
+    const uint8_t *key; /* to steer by: 40 bytes; NULL: weir_flow_key */
 };
 
 /* end[0], and end[1] unless it is a loop.  Closing an end while the other still runs is fine: what

@@ -28,6 +28,7 @@ struct weir_sim_config {
     /* TCP/IP in user space (net/native) above the simulated sockets, which "kernel:" addresses
      * still mean: everything else is packets on a loopback wire that all shards share. */
     bool native;
+    bool misdirect;     /* its packets arrive on any shard, not where they belong */
     const char *impair; /* faults of that wire, such as "loss=1%,delay=20ms"; NULL: none */
     const char *pcap;   /* a file for its packets; NULL: none */
 };

@@ -15,7 +15,8 @@ static int open_loop(struct weir_dev **dev, const struct weir_dev_config *config
     struct weir_dev *end[2];
     int error;
 
-    if (*args != '\0') {
+    pair.misdirect = strcmp(args, "misdirect") == 0;
+    if (*args != '\0' && !pair.misdirect) {
         snprintf(why, why_size, "dev loop takes no arguments, not '%s'", args);
         return -EINVAL;
     }

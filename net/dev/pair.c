@@ -567,7 +567,7 @@ static void pair_dev_init(struct pair_wire *wire, unsigned e, const struct weir_
     dev->mtu = config->mtu ? config->mtu : PAIR_MTU;
     dev->queues = (uint16_t)config->queues;
     dev->caps = (config->misdirect ? 0 : WEIR_DEV_STEERED) | (config->loop ? WEIR_DEV_LOOP : 0);
-    memcpy(dev->rss_key, weir_flow_key, sizeof dev->rss_key);
+    memcpy(dev->rss_key, config->key ? config->key : weir_flow_key, sizeof dev->rss_key);
 }
 
 /* The memory of it; what is missing is NULL. */
@@ -604,7 +604,7 @@ int weir_pair_open(struct weir_dev *end[2], const struct weir_pair_config *confi
         return -ENOMEM;
     }
     atomic_init(&wire->open, wire->ends);
-    weir_toeplitz_init(&wire->toeplitz, weir_flow_key);
+    weir_toeplitz_init(&wire->toeplitz, config->key ? config->key : weir_flow_key);
     weir_flow_table_init(wire->table, config->queues);
     for (unsigned e = 0; e < wire->ends; e++)
         pair_end_init(wire, e, config->seed);

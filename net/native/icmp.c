@@ -5,7 +5,8 @@
  * packet to or from more than one, or a fragment that is not the first (RFC 1122 3.2.2, 4443 2.4).
  * An error that comes back counts only when it quotes a packet from an address of ours; for TCP one
  * of a connection that is there and, before the path's MTU is touched, bytes that are in flight
- * (RFC 5927).  It may have come to another shard than the flow's: then it is forwarded. */
+ * (RFC 5927), for UDP a port that a socket has.  It may have come to another shard than the flow's:
+ * then it is forwarded. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -80,6 +81,25 @@ static void icmp_send(struct weir_native *native, struct weir_pkt *pkt, struct w
     weir_path_close(native, &path);
 }
 
+/* The message alone, in bytes that may be changed; or NULL.  Only devices in memory give out
+ * others, and those of them that are too long for a copy are dropped. */
+static struct weir_pkt *icmp_own(struct weir_native *native, struct weir_pkt *pkt)
+{
+    struct weir_pkt *copy = NULL;
+
+    weir_pkt_pull(pkt, pkt->l4);
+    if (weir_likely(weir_pkt_writable(pkt)))
+        return pkt;
+    if (pkt->buf.len <= WEIR_PKT_ROOM)
+        copy = weir_pkt_get(&native->pkts);
+    if (copy) {
+        memcpy(copy->buf.data, pkt->buf.data, pkt->buf.len);
+        copy->buf.len = pkt->buf.len;
+    }
+    weir_pkt_free(pkt);
+    return copy;
+}
+
 void weir_icmp_echo(struct weir_iface *iface, struct weir_pkt *pkt, uint8_t reply_type)
 {
     struct weir_ip source, target;
@@ -87,7 +107,9 @@ void weir_icmp_echo(struct weir_iface *iface, struct weir_pkt *pkt, uint8_t repl
     weir_ip_of(pkt, &source, &target);
     if (weir_ip_is_multicast(&target) || weir_ip_is_broadcast(iface->native, &target))
         target = (struct weir_ip){ .half = { 0, 0 } };
-    weir_pkt_pull(pkt, pkt->l4);
+    pkt = icmp_own(iface->native, pkt);
+    if (!pkt)
+        return;
     pkt->flags = 0;
     pkt->buf.data[0] = reply_type;
     memset(pkt->buf.data + 2, 0, 2);
@@ -243,10 +265,8 @@ static unsigned icmp_udp_shard(struct weir_native *native, const struct weir_pkt
 {
     uint32_t hash = weir_flow_hash(native, key);
     int shard = -1;
-    bool alike;
 
-    if (!(pkt->flags & WEIR_PKT_FORWARDED) &&
-        weir_udp_ports_count(native->udp->ports, key->local_port, &alike) > 0)
+    if (!(pkt->flags & WEIR_PKT_FORWARDED))
         shard = weir_udp_ports_find(native->udp->ports, key, hash, weir_flow_shard(native, hash));
     return shard < 0 ? native->shard->id : (unsigned)shard;
 }
@@ -255,8 +275,15 @@ static void icmp_report_udp(struct weir_native *native, struct weir_pkt *pkt,
                             const struct weir_icmp_quote *quote, int error, uint16_t mtu)
 {
     struct weir_flow_key key = icmp_key(quote);
-    unsigned shard = icmp_udp_shard(native, pkt, &key);
+    unsigned shard;
+    bool alike;
 
+    if (weir_udp_ports_count(native->udp->ports, key.local_port, &alike) == 0) {
+        native->stats.icmp_bad++;
+        weir_pkt_free(pkt);
+        return;
+    }
+    shard = icmp_udp_shard(native, pkt, &key);
     if (shard != native->shard->id) {
         weir_steer_forward(native, pkt, shard);
         return;

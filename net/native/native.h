@@ -78,7 +78,7 @@ struct weir_flow {
 };
 
 /* Toeplitz over source and destination as they stand in packets that COME IN (remote first), with
- * the device's key; the same figure a NIC's RSS gives. */
+ * the device's key, or a secret one; the same figure a NIC's RSS gives. */
 uint32_t weir_flow_hash(const struct weir_native *native, const struct weir_flow_key *key);
 
 /* Whose a flow is. */

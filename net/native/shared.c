@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
+#include "net/native/tcp_in.h"
 
 enum { PORT_FIRST = 32768, PORT_LAST = 60999 };
 
@@ -27,10 +29,27 @@ void weir_native_config_init(struct weir_native_config *config)
     };
 }
 
-/* A device that is a loop already serves as the loopback: faults in front of it included. */
-static int shared_devices(struct weir_native_shared *shared, struct weir_dev *dev)
+/* What flows are hashed by: the key a device steers by, else one of our own that nobody can know,
+ * or a flood could choose addresses that meet in one bucket of one shard. */
+static void shared_key(const struct weir_native_shared *shared, const struct weir_dev *dev,
+                       uint8_t key[WEIR_TOEPLITZ_KEY])
 {
-    struct weir_pair_config config = { .queues = shared->shards, .loop = true };
+    if (dev && (dev->caps & (WEIR_DEV_RSS | WEIR_DEV_STEERED))) {
+        memcpy(key, dev->rss_key, WEIR_TOEPLITZ_KEY);
+        return;
+    }
+    for (uint64_t i = 0; i < WEIR_TOEPLITZ_KEY / sizeof i; i++) {
+        uint64_t word = weir_siphash((uint64_t[2]){ shared->config.secret, 2 }, &i, sizeof i);
+
+        memcpy(key + i * sizeof word, &word, sizeof word);
+    }
+}
+
+/* A device that is a loop already serves as the loopback: faults in front of it included. */
+static int shared_devices(struct weir_native_shared *shared, struct weir_dev *dev,
+                          const uint8_t key[WEIR_TOEPLITZ_KEY])
+{
+    struct weir_pair_config config = { .queues = shared->shards, .loop = true, .key = key };
     struct weir_dev *end[2] = { NULL, NULL };
     int error;
 
@@ -60,19 +79,20 @@ static int shared_secret(struct weir_native_shared *shared)
 static int shared_init(struct weir_native_shared *shared, struct weir_dev *dev)
 {
     int error = shared_secret(shared);
+    uint8_t key[WEIR_TOEPLITZ_KEY];
 
     if (error)
         return error;
     shared->udp_ports = weir_udp_ports_new();
     if (!shared->udp_ports)
         return -ENOMEM;
-    error = shared_devices(shared, dev);
+    shared_key(shared, dev, key);
+    error = shared_devices(shared, dev, key);
     if (error) {
         weir_udp_ports_free(shared->udp_ports);
         return error;
     }
-    weir_toeplitz_init(&shared->toeplitz,
-                       dev && (dev->caps & WEIR_DEV_RSS) ? dev->rss_key : weir_flow_key);
+    weir_toeplitz_init(&shared->toeplitz, key);
     weir_flow_table_init(shared->flow_table, shared->shards);
     pthread_mutex_init(&shared->lock, NULL);
     weir_list_init(&shared->shares);

@@ -29,7 +29,7 @@ struct weir_native_shared {
     unsigned shards;
     struct weir_dev *loop;         /* queues of all shards; addresses of our own */
     struct weir_dev *dev;          /* NULL: loopback only */
-    struct weir_toeplitz toeplitz; /* tables for the key of `dev`, or the usual one */
+    struct weir_toeplitz toeplitz; /* tables for the key of `dev`, or a secret one */
     uint8_t flow_table[WEIR_FLOW_TABLE];
     struct weir_udp_ports *udp_ports; /* has a lock of its own */
 

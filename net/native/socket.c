@@ -135,8 +135,10 @@ static int64_t recv_copy(struct weir_tcp *tcp, uint8_t *data, size_t len)
         if (part == buf->len) {
             weir_pkt_free(weir_tcp_rx_take(tcp));
         } else {
+            tcp->rcv_held -= weir_pkt_held(tcp->rx_head);
             buf->data += part;
             buf->len -= (uint32_t)part;
+            tcp->rcv_held += weir_pkt_held(tcp->rx_head);
         }
     }
     weir_tcp_consumed(tcp, (uint32_t)moved);

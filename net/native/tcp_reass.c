@@ -48,14 +48,17 @@ static void rx_held_less(struct weir_tcp *tcp, const struct weir_pkt *pkt)
     tcp->rcv_held -= weir_pkt_held(pkt);
 }
 
-/* How much fits behind the bytes of a packet that has its own room and one owner. */
-static size_t rx_tail_room(const struct weir_pkt *tail)
+/* How much fits behind the bytes of a packet of our pool that has one owner.  Others have their
+ * bytes elsewhere, perhaps in somebody's packet that stands right behind the descriptor. */
+static size_t rx_tail_room(const struct weir_tcp *tcp, const struct weir_pkt *tail)
 {
+    const struct weir_pkts *pkts = &weir_native_of(tcp->conn.stack)->pkts;
     const uint8_t *begin = (const uint8_t *)(tail + 1);
     const uint8_t *end = begin + WEIR_PKT_HEADROOM + WEIR_PKT_ROOM;
     const uint8_t *data = tail->buf.data;
 
-    if (tail->buf.refs != 1 || data < begin || data + tail->buf.len >= end)
+    if (!weir_pkt_writable(tail) || tail->buf.origin != pkts || data < begin ||
+        data + tail->buf.len >= end)
         return 0;
     return (size_t)(end - (data + tail->buf.len));
 }
@@ -76,8 +79,8 @@ static bool rx_copy(struct weir_tcp *tcp, struct weir_pkt *pkt)
 {
     struct weir_pkt *tail = tcp->rx_tail;
 
-    if (rx_tail_room(tail) < pkt->buf.len) {
-        if (rx_tail_room(pkt) > 0) /* it can be the next tail itself */
+    if (rx_tail_room(tcp, tail) < pkt->buf.len) {
+        if (rx_tail_room(tcp, pkt) > 0) /* it can be the next tail itself */
             return false;
         tail = weir_pkt_get(&weir_native_of(tcp->conn.stack)->pkts);
         if (!tail)

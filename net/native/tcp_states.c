@@ -28,7 +28,8 @@ static uint32_t segment_len(const struct weir_pkt *pkt)
 /* --- first: the sequence number, and PAWS --- */
 
 /* RFC 9293 3.4, table 6.  Beyond it: a segment without length may stand at the right edge, where
- * the peer's ACKs are while it has filled the window. */
+ * the peer's ACKs are while it has filled the window; and while that is shut, the next one counts
+ * for its ACK, RST and FIN ("special allowance should be made"): its text is cut off later. */
 static bool sequence_in_window(const struct weir_tcp *tcp, const struct weir_pkt *pkt)
 {
     uint32_t wnd = weir_tcp_rcv_wnd(tcp), len = segment_len(pkt);
@@ -36,6 +37,8 @@ static bool sequence_in_window(const struct weir_tcp *tcp, const struct weir_pkt
 
     if (len == 0)
         return begin <= wnd;
+    if (wnd == 0 && begin == 0)
+        return true;
     return begin < wnd || last < wnd;
 }
 
@@ -53,8 +56,7 @@ static bool paws_is_old(const struct weir_tcp *tcp, const struct weir_pkt *pkt)
  * found acceptable, too: else one forged segment would make PAWS refuse all that follow. */
 static void ts_remember(struct weir_tcp *tcp, const struct weir_pkt *pkt)
 {
-    if (!pkt->rx.has_ts || weir_seq_lt(tcp->last_ack_sent, pkt->rx.seq) ||
-        (int32_t)(pkt->rx.ts_val - tcp->ts_recent) < 0)
+    if (!pkt->rx.has_ts || weir_seq_lt(tcp->last_ack_sent, pkt->rx.seq) || paws_is_old(tcp, pkt))
         return;
     tcp->ts_recent = pkt->rx.ts_val;
     tcp->ts_recent_at = now_ms(tcp);

@@ -15,7 +15,7 @@ struct weir_toeplitz {
     uint32_t byte[WEIR_TOEPLITZ_INPUT][256]; /* 36 KiB, of which IPv4 uses 12 */
 };
 
-/* The key for devices that have none of their own: Microsoft's, which NICs come with. */
+/* Microsoft's, which NICs come with: for devices that steer and were told no other. */
 extern const uint8_t weir_flow_key[WEIR_TOEPLITZ_KEY];
 
 void weir_toeplitz_init(struct weir_toeplitz *toeplitz, const uint8_t key[WEIR_TOEPLITZ_KEY]);

@@ -229,7 +229,7 @@ static int sim_open_and_run(struct sim *sim, const struct weir_config *config,
 /* The wire between the shards, and what their stacks have in common. */
 static int sim_wire_open(struct sim *sim, const struct weir_sim_config *config)
 {
-    struct weir_dev_config dev_config = { .spec = "loop",
+    struct weir_dev_config dev_config = { .spec = config->misdirect ? "loop:misdirect" : "loop",
                                           .impair = config->impair,
                                           .pcap = config->pcap,
                                           .queues = config->shards,

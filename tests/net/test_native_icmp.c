@@ -238,6 +238,38 @@ static void echo4(void **state)
     bench_close(&b);
 }
 
+/* Somebody else still reads the request: what he reads stays as it is. */
+static void echo_leaves_a_shared_request_alone(void **state)
+{
+    static const uint16_t flags[] = { 0, WEIR_PKT_READ_ONLY };
+    const struct bench_frame *out;
+    size_t len;
+
+    (void)state;
+    open_both();
+    len = frame_ip4("192.0.2.9", "192.0.2.2", IPPROTO_ICMP, 64);
+    frame[34] = 8;
+    frame[35] = 0;
+    put_icmp4_sum(frame + 34, 64);
+    for (unsigned i = 0; i < WEIR_COUNT(flags); i++) {
+        struct weir_pkt *pkt = weir_pkt_get(&b.native.pkts);
+        uint8_t *bytes = pkt->buf.data;
+
+        memcpy(bytes, frame, len);
+        pkt->buf.len = (uint32_t)len;
+        pkt->flags = flags[i];
+        weir_buf_ref(&pkt->buf);
+        weir_ether_input(&b.native.iface[WEIR_IFACE_WIRE], &pkt, 1);
+        out = bench_out(&b);
+        assert_non_null(out);
+        assert_int_equal(out->data[34], 0);
+        assert_memory_equal(out->data + 38, frame + 38, 60);
+        assert_memory_equal(bytes, frame, len);
+        weir_pkt_free(pkt);
+    }
+    bench_close(&b);
+}
+
 static void echo6(void **state)
 {
     const struct bench_frame *out;
@@ -409,6 +441,11 @@ static void errors_reach_their_transport(void **state)
     bench_in(&b, frame, frame_error4(3, 3, 0, IPPROTO_UDP, "192.0.2.3")); /* not ours */
     assert_int_equal(b.icmp_udp, 1);
     assert_int_equal(b.native.stats.icmp_bad, 1);
+    b.no_udp_ports = true; /* nobody can have sent that: not even a path's MTU is touched */
+    bench_in(&b, frame, frame_error4(3, 4, 600, IPPROTO_UDP, "192.0.2.2"));
+    assert_int_equal(b.icmp_udp, 1);
+    assert_int_equal(b.native.stats.icmp_bad, 2);
+    assert_int_equal(weir_pmtu_find(&b.native, &tcp.flow.key.remote, 1500), 1500);
     bench_in(&b, frame, frame_error4(4, 0, 0, IPPROTO_TCP, "192.0.2.2")); /* source quench */
     assert_int_equal(b.icmp_tcp, 1);
     bench_flow = NULL; /* no such connection */
@@ -584,6 +621,7 @@ int main(void)
         cmocka_unit_test(ip6_is_checked),
         cmocka_unit_test(echo4),
         cmocka_unit_test(echo6),
+        cmocka_unit_test(echo_leaves_a_shared_request_alone),
         cmocka_unit_test(unknown_protocols_are_told),
         cmocka_unit_test(errors_have_limits),
         cmocka_unit_test(port_unreachable),

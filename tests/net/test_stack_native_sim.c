@@ -1,5 +1,6 @@
 /* test_stack_native_sim.c - the stack suite on TCP/IP of our own in the simulation: on a clean
- * wire, and on ones that lose, delay, repeat, reorder and damage packets. */
+ * wire, and on ones that lose, delay, repeat, reorder and damage packets; one time in three packets
+ * come in on any shard and have to be forwarded. */
 #include "tests/net/stack_suite.c"
 
 /* By seed; each of the faults alone and together.  The first four lose nothing. */
@@ -29,6 +30,7 @@ static int native_sim_run(const struct suite_need *need, uint64_t seed,
     config.shards = need->shards ? need->shards : 1;
     config.fibers_max = 4096;
     config.native = true;
+    config.misdirect = !need->lossless && seed % 3 == 0; /* forwarding may drop */
     config.impair = getenv("WEIR_IMPAIR") ? getenv("WEIR_IMPAIR") : wires[wire];
     config.pcap = getenv("WEIR_PCAP");
     return weir_sim_run(&config, shard_main, arg);

@@ -618,6 +618,45 @@ static void zero_window_probe_is_answered(void **state)
     abort_it();
 }
 
+/* 3.10.7.4: "If the RCV.WND is zero, no segments will be acceptable, but special allowance should
+ * be made to accept valid ACKs, URGs, and RSTs." */
+static void shut_window(void)
+{
+    passive_open();
+    world->tcp->rcv_buf = 1000;
+    world->tcp->rcv_adv = 2001;
+    put_len(ACK, 1001, iss + 1, 1000);
+    pass(WEIR_MS(50));
+    assert_int_equal(expect(ACK)->window, 0);
+}
+
+static void ack_counts_at_a_shut_window(void **state)
+{
+    (void)state;
+    shut_window();
+    assert_int_equal(weir_tcp_push(world->tcp, "abc", 3, true), 3);
+    weir_tcp_output(world->tcp);
+    world->taken = world->sent_count;
+    put_len(ACK, 2001, iss + 4, 1); /* a probe, which says that the three bytes are there */
+    assert_int_equal(world->tcp->snd_una, iss + 4);
+    expect_at(ACK, iss + 4, 2001);
+    assert_int_equal(world->tcp->rcv_used, 1000);
+    put_len(ACK, 2002, iss + 4, 1); /* beyond the edge: no */
+    expect_at(ACK, iss + 4, 2001);
+    abort_it();
+}
+
+static void fin_counts_at_a_shut_window(void **state)
+{
+    (void)state;
+    shut_window();
+    put(FIN | ACK, 2001, iss + 1);
+    expect_at(ACK, iss + 1, 2002);
+    assert_int_equal(world->tcp->state, WEIR_TCP_CLOSE_WAIT);
+    assert_int_equal(world->tcp->rcv_used, 1000);
+    abort_it();
+}
+
 /* --- closing --- */
 
 static void active_close(void **state)
@@ -826,10 +865,12 @@ static void paws_drops_old_segments(void **state)
     put_len(ACK, 1001, iss + 1, 10);
     assert_int_equal(world->tcp->rcv_nxt, 1011);
     assert_int_equal(world->tcp->ts_recent, 5001);
+    pass(WEIR_SEC(1));                        /* the delayed ACK */
     world->shard.now += WEIR_SEC(25 * 86400); /* 5.5: what we remember is void */
     world->peer_ts = 1;
     put_len(ACK, 1011, iss + 1, 10);
     assert_int_equal(world->tcp->rcv_nxt, 1021);
+    assert_int_equal(world->tcp->ts_recent, 1); /* or it would come into force again later */
     world->taken = world->sent_count;
     abort_it();
 }
@@ -1257,6 +1298,8 @@ int main(void)
         CASE(data_is_queued_and_acknowledged),
         CASE(delayed_ack_goes_within_40_ms),
         CASE(zero_window_probe_is_answered),
+        CASE(ack_counts_at_a_shut_window),
+        CASE(fin_counts_at_a_shut_window),
         CASE(active_close),
         CASE(passive_close),
         CASE(simultaneous_close),

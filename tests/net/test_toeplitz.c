@@ -2,6 +2,7 @@
 #include "../core/testing.h"
 #include <errno.h>
 #include "net/native/native.h"
+#include "net/native/shared.h"
 #include "net/native/toeplitz.h"
 
 static struct weir_toeplitz toeplitz;
@@ -129,6 +130,44 @@ static void test_addresses(void **state)
     assert_true(weir_ip_eq(&key.remote, &key.local));
 }
 
+/* The hash of one flow by what shards with this secret and device have in common. */
+static uint32_t shared_hash(uint64_t secret, struct weir_dev *dev)
+{
+    struct weir_flow_key key = key_of("192.0.2.1", 1025, "192.0.2.2", 80);
+    struct weir_native_config config;
+    struct weir_native_shared *shared;
+    struct weir_toeplitz of_loop;
+    uint32_t hash;
+    char why[256];
+
+    weir_native_config_init(&config);
+    config.secret = secret;
+    assert_int_equal(weir_native_shared_open(&shared, dev, &config, 2, why, sizeof why), 0);
+    native.toeplitz = &shared->toeplitz;
+    hash = weir_flow_hash(&native, &key);
+    native.toeplitz = &toeplitz;
+    weir_toeplitz_init(&of_loop, shared->loop->rss_key); /* the loopback steers alike */
+    assert_memory_equal(&of_loop, &shared->toeplitz, sizeof of_loop);
+    weir_native_shared_close(shared);
+    return hash;
+}
+
+/* Who does not know the secret cannot choose flows that meet, unless a device steers by a key. */
+static void test_key_is_secret(void **state)
+{
+    struct weir_flow_key key = key_of("192.0.2.1", 1025, "192.0.2.2", 80);
+    struct weir_pair_config config = { .queues = 2, .loop = true };
+    uint32_t usual = weir_flow_hash(&native, &key);
+    struct weir_dev *end[2];
+
+    (void)state;
+    assert_int_not_equal(shared_hash(1, NULL), usual);
+    assert_int_not_equal(shared_hash(1, NULL), shared_hash(2, NULL));
+    assert_int_equal(shared_hash(1, NULL), shared_hash(1, NULL));
+    assert_int_equal(weir_pair_open(end, &config), 0);
+    assert_int_equal(shared_hash(1, end[0]), usual);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -136,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_any_key_and_input),
         cmocka_unit_test(test_flow_table_spreads),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_key_is_secret),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);
