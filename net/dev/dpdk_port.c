@@ -10,6 +10,7 @@
  * or at least read, and a table that says the same as ours (weir_flow_table_init).  Else packets
  * come in anywhere, and the stack forwards them. */
 #include <stdio.h>
+#include <sys/random.h>
 #include "net/dev/dpdk.h"
 #include "net/native/toeplitz.h"
 
@@ -95,8 +96,10 @@ static void port_choose_rss(struct dpdk_port *p)
     if (p->queues == 1 || (can & DPDK_RSS_TCP) == 0 || p->info.reta_size == 0 ||
         p->info.reta_size > DPDK_RETA_MAX || len < WEIR_TOEPLITZ_KEY || len > DPDK_RSS_KEY_MAX)
         return;
-    /* A longer key goes on behind what our inputs reach. */
-    memcpy(p->rss_key, weir_flow_key, WEIR_TOEPLITZ_KEY);
+    /* One that nobody knows, or peers could make flows that fall together (flows.c).  A longer key
+     * goes on behind what our inputs reach. */
+    if (getrandom(p->rss_key, WEIR_TOEPLITZ_KEY, 0) != WEIR_TOEPLITZ_KEY)
+        memcpy(p->rss_key, weir_flow_key, WEIR_TOEPLITZ_KEY);
     p->conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     p->conf.rx_adv_conf.rss_conf =
         (struct rte_eth_rss_conf){ .rss_key = p->rss_key, .rss_key_len = len, .rss_hf = can };
