@@ -193,23 +193,36 @@ static char *eal_word(char **text)
     return word;
 }
 
+/* -l0, -l, -c, --lcores, --lcores=...: EAL takes one of them, once. */
+static bool eal_names_cpus(const char *word)
+{
+    return strncmp(word, "-l", 2) == 0 || strncmp(word, "-c", 2) == 0 ||
+           strncmp(word, "--lcores", 8) == 0;
+}
+
 /* argv for rte_eal_init; how many, or -E2BIG. */
 static int eal_split(const char *args)
 {
     static char program[] = "weir", lcores[] = "-l", no_telemetry[] = "--no-telemetry";
     char *rest = eal.words, *word;
+    bool cpus = false;
     int argc = 0;
 
     if (snprintf(eal.words, sizeof eal.words, "%s", args) >= (int)sizeof eal.words)
         return -E2BIG;
     eal.argv[argc++] = program;
     eal.argv[argc++] = no_telemetry;
-    eal.argv[argc++] = lcores; /* the last -l counts */
+    eal.argv[argc++] = lcores;
     eal.argv[argc++] = eal_any_cpu();
     while ((word = eal_word(&rest)) != NULL) {
         if (argc == EAL_WORDS)
             return -E2BIG;
+        cpus |= eal_names_cpus(word);
         eal.argv[argc++] = word;
+    }
+    if (cpus) { /* then without ours */
+        argc -= 2;
+        memmove(&eal.argv[2], &eal.argv[4], (size_t)(argc - 2) * sizeof eal.argv[0]);
     }
     eal.argv[argc] = NULL;
     return argc;
