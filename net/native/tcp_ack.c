@@ -83,7 +83,7 @@ static void ack_advance(struct weir_tcp *tcp, const struct weir_pkt_rx *rx,
                         struct weir_tcp_news *news)
 {
     uint32_t before = weir_tcp_outstanding(tcp);
-    bool syn = ack_is_of_syn(tcp);
+    bool syn = ack_is_of_syn(tcp), syn_again = syn && tcp->retries > 0;
 
     news->progress = true;
     weir_tcp_queue_acked(tcp, rx->ack, news);
@@ -92,7 +92,9 @@ static void ack_advance(struct weir_tcp *tcp, const struct weir_pkt_rx *rx,
     news->acked = before - weir_tcp_outstanding(tcp) - syn;
     if (weir_unlikely(syn)) {
         weir_tcp_syn_acked(tcp);
-        if (tcp->srtt_us == 0)
+        /* Of SYNs that were repeated the peer may echo the first: seconds of waiting, no round
+         * trip; RFC 6298 5.7 says 3 s instead. */
+        if (tcp->srtt_us == 0 && !syn_again)
             ack_rtt_by_ts(tcp, rx);
     }
     ack_rtt(tcp, rx, news);
