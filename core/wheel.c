@@ -39,11 +39,6 @@ static inline uint64_t tick_ceil(weir_time when)
     return when <= 0 ? 0 : ((uint64_t)when + WEIR_TICK - 1) >> WEIR_TICK_SHIFT;
 }
 
-static inline bool alarm_armed(const struct weir_alarm *alarm)
-{
-    return alarm->link.next && alarm->link.next != &alarm->link;
-}
-
 static inline struct weir_alarm *alarm_of(struct weir_link *link)
 {
     return weir_container_of(link, struct weir_alarm, link);
@@ -97,7 +92,7 @@ void weir_wheel_add(struct weir_wheel *wheel, struct weir_alarm *alarm, weir_tim
 {
     uint64_t tick = tick_ceil(when);
 
-    weir_assert(!alarm_armed(alarm));
+    weir_assert(!weir_wheel_armed(alarm));
     alarm->when = when;
     wheel->armed++;
     if (weir_unlikely(tick > tick_end))
@@ -120,7 +115,7 @@ void weir_wheel_del(struct weir_wheel *wheel, struct weir_alarm *alarm)
 {
     struct weir_link *next = alarm->link.next;
 
-    weir_assert(alarm_armed(alarm));
+    weir_assert(weir_wheel_armed(alarm));
     weir_assert(wheel->armed > 0);
     wheel->armed--;
     weir_list_del(&alarm->link);

@@ -22,6 +22,12 @@ struct weir_wheel {
 
 void weir_wheel_init(struct weir_wheel *wheel, weir_time now);
 
+/* In whichever wheel; on the way out of it (`due`) counts. */
+static inline bool weir_wheel_armed(const struct weir_alarm *alarm)
+{
+    return alarm->link.next && alarm->link.next != &alarm->link;
+}
+
 /* The alarm must not be armed. */
 void weir_wheel_add(struct weir_wheel *wheel, struct weir_alarm *alarm, weir_time when);
 
@@ -33,6 +39,12 @@ void weir_wheel_del(struct weir_wheel *wheel, struct weir_alarm *alarm);
  * beyond the wheel's span).  One set for the past is due at once, behind those that are due
  * already.  A `now` before the last one is taken for the last one. */
 struct weir_alarm *weir_wheel_pop(struct weir_wheel *wheel, weir_time now);
+
+/* Whether weir_wheel_pop() would have nothing to do. */
+static inline bool weir_wheel_quiet(const struct weir_wheel *wheel, weir_time now)
+{
+    return now >> WEIR_TICK_SHIFT <= (weir_time)wheel->tick && weir_list_empty(&wheel->due);
+}
 
 /* A time at which to look again: not after the first alarm is due, perhaps before; WEIR_NEVER
  * when none will ever be due. */

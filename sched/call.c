@@ -34,6 +34,7 @@ static struct weir_pair *pair_of(const struct weir_shards *all, unsigned from, u
 static void shard_dirty(struct weir_shard *shard, unsigned target)
 {
     shard->dirty[target / 64] |= (uint64_t)1 << (target % 64);
+    shard->dirty_words |= (uint64_t)1 << (target / 64);
 }
 
 /* --- the caller's side --- */
@@ -237,19 +238,27 @@ static void calls_flush_to(struct weir_shard *shard, unsigned other)
     }
 }
 
+static void calls_flush_word(struct weir_shard *shard, unsigned word)
+{
+    while (shard->dirty[word]) {
+        unsigned bit = (unsigned)__builtin_ctzll(shard->dirty[word]);
+
+        shard->dirty[word] &= shard->dirty[word] - 1;
+        calls_flush_to(shard, word * 64 + bit);
+    }
+}
+
 bool weir_calls_flush(struct weir_shard *shard)
 {
-    bool flushed = false;
+    if (shard->dirty_words == 0)
+        return false;
+    while (shard->dirty_words) {
+        unsigned word = (unsigned)__builtin_ctzll(shard->dirty_words);
 
-    for (unsigned word = 0; word < WEIR_COUNT(shard->dirty); word++)
-        while (shard->dirty[word]) {
-            unsigned bit = (unsigned)__builtin_ctzll(shard->dirty[word]);
-
-            shard->dirty[word] &= shard->dirty[word] - 1;
-            calls_flush_to(shard, word * 64 + bit);
-            flushed = true;
-        }
-    return flushed;
+        shard->dirty_words &= shard->dirty_words - 1;
+        calls_flush_word(shard, word);
+    }
+    return true;
 }
 
 /* --- the public calls --- */

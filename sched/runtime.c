@@ -39,11 +39,16 @@ struct runtime_thread {
     pthread_t thread;
 };
 
+/* Reading the clock costs 25 ns, a turn that finds nothing not much more: for a while after the last
+ * time it is that time still. */
 static weir_time runtime_clock(struct weir_shard *shard)
 {
+    uint64_t cycles = weir_cycles();
     struct timespec now;
 
-    (void)shard;
+    if (cycles - shard->clock_cycles < shard->clock_span)
+        return shard->now;
+    shard->clock_cycles = cycles;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (weir_time)now.tv_sec * 1000000000 + now.tv_nsec;
 }

@@ -24,6 +24,7 @@ enum {
     SHARD_SIM_FIBERS = 8, /* fibers per turn in the simulation, at most */
     SHARD_QUANTUM_US = 500,
     SHARD_YIELDED_US = 5, /* those who yield wait for something: perhaps for the world */
+    SHARD_CLOCK_NS = 200,
     SHARD_STALL_US = 10000,
     SHARD_STALL_QUIET_US = 1000000,
 };
@@ -229,6 +230,8 @@ static bool shard_timers(struct weir_shard *shard)
     int fired = 0;
     struct weir_alarm *alarm;
 
+    if (weir_likely(weir_wheel_quiet(&shard->wheel, shard->now)))
+        return false;
     while (fired < SHARD_TIMERS && (alarm = weir_wheel_pop(&shard->wheel, shard->now)) != NULL) {
         alarm->fire(alarm);
         fired++;
@@ -378,6 +381,7 @@ int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *a
     shard->idle_spin = config->idle_spin;
     shard->quantum = SHARD_QUANTUM_US * weir_cycles_per_us();
     shard->quantum_yielded = SHARD_YIELDED_US * weir_cycles_per_us();
+    shard->clock_span = SHARD_CLOCK_NS * weir_cycles_per_us() / 1000;
     shard->stall_cycles = SHARD_STALL_US * weir_cycles_per_us();
     shard->looks = all->count > 1 ? SHARD_LOOKS : 1;
     shard->counted_busy = true;

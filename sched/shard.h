@@ -75,6 +75,7 @@ struct weir_shard {
     /* --- from outside --- */
     weir_time (*clock)(struct weir_shard *shard);
     void *clock_arg;
+    uint64_t clock_cycles, clock_span; /* when it was read, and for how long that is good */
     uint64_t random[2];
     unsigned id;
     struct weir_shards *all;
@@ -112,6 +113,7 @@ struct weir_shard {
 
     /* Targets that calls_flush has something for: bit i of word i / 64. */
     uint64_t dirty[WEIR_SHARDS_MAX / 64];
+    uint64_t dirty_words; /* bit i: dirty[i] is not 0 */
 
     /* Set by the sleeper, read by those who might have to wake it; pairs with calls_flush. */
     _Alignas(64) _Atomic bool asleep;

@@ -449,9 +449,9 @@ static void validate_broken(void *arg)
 static void test_misuse_panics(void **state)
 {
     (void)state;
-    assert_panics(add_twice, NULL, "!alarm_armed(alarm)");
-    assert_panics(del_unarmed, NULL, "alarm_armed(alarm)");
-    assert_panics(del_unarmed, &wheel, "alarm_armed(alarm)");
+    assert_panics(add_twice, NULL, "!weir_wheel_armed(alarm)");
+    assert_panics(del_unarmed, NULL, "weir_wheel_armed(alarm)");
+    assert_panics(del_unarmed, &wheel, "weir_wheel_armed(alarm)");
     for (int i = 0; i < 4; i++)
         assert_panics(validate_broken, &i, "assertion failed");
 }
