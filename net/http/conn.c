@@ -105,6 +105,17 @@ static bool conn_linger(struct weir_http_conn *conn)
 
 static bool conn_answer(struct weir_http_conn *conn);
 
+/* A request that has not begun: others are served with it, while it is warm. */
+static inline void conn_park_request(struct weir_http_conn *conn)
+{
+    struct weir_http *http = conn->http;
+
+    if (http && http->phase == WEIR_HTTP_PARSING && http->gather_len == 0 && !conn->closing) {
+        weir_http_request_spare(http);
+        conn->http = NULL;
+    }
+}
+
 static void conn_took(struct weir_http_conn *conn, int64_t result)
 {
     conn->receiving = false;
@@ -138,8 +149,11 @@ static void conn_settle(struct weir_http_conn *conn)
 {
     if (conn->lingering)
         return;
-    if (conn->http && conn->http->phase == WEIR_HTTP_PARSING && conn->http->gather_len == 0)
-        conn_drop_request(conn);
+    conn_park_request(conn);
+    if (conn->out && conn->out->len == 0 && !conn->sending) { /* there was nothing to say */
+        weir_http_out_free(conn->out);
+        conn->out = NULL;
+    }
     if (!conn->http)
         weir_http_wait(conn, WEIR_HTTP_IDLE);
     else if (conn->http->phase == WEIR_HTTP_PARSING)
@@ -194,17 +208,22 @@ static void conn_send(struct weir_http_conn *conn)
         return;
     weir_list_del(&out->link);
     conn->sending = true;
-    out->since = weir_now();
     weir_send_start(&out->tx, conn->rx.conn, out->data, out->len);
+    if (weir_likely(out->tx.future.done)) {
+        conn_sent_all(conn, out->tx.future.result);
+        return;
+    }
+    out->since = weir_now();
     conn_await_sent(conn);
 }
 
 /* --- answering --- */
 
 /* The handler has returned, or there was none. */
-static void conn_finish_request(struct weir_http *http)
+static inline void conn_finish_request(struct weir_http *http)
 {
-    weir_http_reply_finish(http);
+    if (weir_unlikely(http->answer != WEIR_HTTP_ANSWERED))
+        weir_http_reply_finish(http);
     if (http->conn->closing)
         return;
     if (http->body_done)
@@ -235,67 +254,96 @@ static bool conn_spawn(struct weir_http_conn *conn)
     if (error < 0)
         return false;
     conn->in_fiber = true;
+    conn->http->plain = false;
     weir_http_wait(conn, WEIR_HTTP_BUSY);
     return true;
 }
 
+static __attribute__((noinline)) bool conn_dispatch_fiber(struct weir_http *http)
+{
+    if (conn_spawn(http->conn))
+        return false;
+    weir_http_refuse(http, 503, "too many requests at once");
+    return true;
+}
+
+static __attribute__((noinline)) bool conn_refuse(struct weir_http *http, int status,
+                                                  const char *why)
+{
+    weir_http_refuse(http, status, why);
+    return true;
+}
+
+static struct weir_str conn_text(const struct weir_http *http, struct weir_http_span span)
+{
+    return (struct weir_str){ http->head + span.at, span.len };
+}
+
 /* Has a whole head answered; false when a fiber has it now. */
-static bool conn_dispatch(struct weir_http *http)
+static inline bool conn_dispatch(struct weir_http *http)
 {
     struct weir_http_conn *conn = http->conn;
     char allow[WEIR_HTTP_ALLOW_MAX];
     int status;
 
-    if (http->body_left > conn->server->config.body_max) {
-        weir_http_refuse(http, 413, "the body is too large");
-        return true;
-    }
-    status = weir_http_router_find(conn->server->router, weir_http_method(http),
-                                   weir_http_path(http), &http->match, allow, sizeof allow);
-    if (status != 0) {
+    if (weir_unlikely(http->body_left > conn->server->config.body_max))
+        return conn_refuse(http, 413, "the body is too large");
+    status = weir_http_router_find(conn->server->router, conn_text(http, http->parser.method),
+                                   conn_text(http, http->parser.path), &http->match, allow,
+                                   sizeof allow);
+    if (weir_unlikely(status != 0)) {
         weir_http_reply_unmatched(http, status, allow);
     } else if (http->match.brief || conn->in_fiber) {
         http->brief = http->match.brief;
+        if (weir_unlikely(conn->in_fiber))
+            http->plain = false;
         http->match.handler(http, http->match.arg);
-    } else if (conn_spawn(conn)) {
-        return false;
     } else {
-        weir_http_refuse(http, 503, "too many requests at once");
-        return true;
+        return conn_dispatch_fiber(http);
     }
     conn_finish_request(http);
     return true;
 }
 
-/* One step through what has been received; false when a fiber has the connection now. */
-static bool conn_step(struct weir_http_conn *conn)
+/* What one step needs; false when there is no memory. */
+static __attribute__((noinline)) bool conn_equip(struct weir_http_conn *conn)
 {
-    struct weir_http *http = conn->http;
-
-    if (!http)
-        http = conn->http = weir_http_request_new(conn);
-    if (!http) {
+    if (!conn->http)
+        conn->http = weir_http_request_new(conn);
+    if (!conn->http || !weir_http_out_have(conn)) {
         conn->failed = true;
-        return true;
+        return false;
     }
-    if (http->phase == WEIR_HTTP_SKIPPING) {
+    return true;
+}
+
+/* One step through what has been received; false when a fiber has the connection now. */
+static inline bool conn_step(struct weir_http_conn *conn)
+{
+    struct weir_http *http;
+    int whole;
+
+    if (weir_unlikely(!conn->http || !conn->out) && !conn_equip(conn))
+        return true;
+    http = conn->http;
+    if (weir_unlikely(http->phase == WEIR_HTTP_SKIPPING)) {
         weir_http_body_skip(http);
         return true;
     }
-    switch (weir_http_request_parse(http)) {
-    case 0:
-        return true;
-    case 1:
+    whole = weir_http_request_parse(http);
+    if (weir_likely(whole > 0))
         return conn_dispatch(http);
-    default:
+    if (whole < 0)
         weir_http_refuse(http, http->parser.status, http->parser.error);
-        return true;
-    }
+    return true;
 }
 
 /* Answers what has been received, as far as the answers find room; false when a fiber goes on. */
 static bool conn_answer(struct weir_http_conn *conn)
 {
+    if (!conn_has_input(conn))
+        return true;
+    weir_http_prefix_refresh(conn->server);
     while (conn_has_input(conn) && !conn->closing && !conn->failed) {
         if (conn->sending && !conn->in_fiber)
             break;
@@ -304,6 +352,8 @@ static bool conn_answer(struct weir_http_conn *conn)
         if (!conn_step(conn))
             return false;
     }
+    if (!conn->in_fiber)
+        conn_park_request(conn);
     return true;
 }
 

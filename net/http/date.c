@@ -71,14 +71,12 @@ int64_t weir_http_wall_clock(void)
     return WEIR_SEC(now.tv_sec) + now.tv_nsec;
 }
 
-void weir_http_prefix_refresh(struct weir_http_server *server)
+void weir_http_prefix_make(struct weir_http_server *server)
 {
     weir_time now = weir_now();
     int64_t wall;
     char *end = server->prefix;
 
-    if (now < server->prefix_until)
-        return;
     wall = weir_http_wall_clock();
     server->prefix_until = now + WEIR_SEC(1) - wall % WEIR_SEC(1);
     end = stpcpy(end, "HTTP/1.1 200 OK\r\n");
@@ -91,5 +89,6 @@ void weir_http_prefix_refresh(struct weir_http_server *server)
     weir_http_date_format(end, wall / WEIR_SEC(1));
     end = stpcpy(end + WEIR_HTTP_DATE_LEN, "\r\n");
     server->prefix_len = (uint32_t)(end - server->prefix);
+    server->typed_len = 0;
     weir_assert(server->prefix_len < sizeof server->prefix);
 }

@@ -40,7 +40,8 @@ static void out_free_data(struct weir_http_out *out)
 void weir_http_out_free(struct weir_http_out *out)
 {
     weir_list_del(&out->link);
-    out_free_data(out);
+    if (weir_unlikely(out->data != out->room))
+        out_free_data(out);
     weir_pool_put(&out->conn->server->outs, out);
 }
 
@@ -106,9 +107,7 @@ char *weir_http_out_room(struct weir_http *http, size_t need)
             return NULL;
     }
     weir_assert(!conn->sending);
-    if (!conn->out)
-        conn->out = weir_http_out_new(conn);
-    if (!conn->out)
+    if (!weir_http_out_have(conn))
         return NULL;
     if (conn->out->cap - conn->out->len < need && !out_grow(conn->out, conn->out->len + need))
         return NULL;

@@ -155,9 +155,10 @@ HTTP_INLINE HTTP_TARGET int HTTP_FN(http_field_line)(struct weir_http_parser *pa
     return 1;
 }
 
-static HTTP_TARGET int HTTP_FN(http_parse)(struct weir_http_parser *parser,
-                                           const struct weir_http_limits *limits, const char *data,
-                                           size_t len)
+/* From wherever the parser stands. */
+static HTTP_TARGET HTTP_LONG_WAY int HTTP_FN(http_parse_on)(struct weir_http_parser *parser,
+                                                            const struct weir_http_limits *limits,
+                                                            const char *data, size_t len)
 {
     struct http_reach reach;
     int rc;
@@ -187,6 +188,39 @@ static HTTP_TARGET int HTTP_FN(http_parse)(struct weir_http_parser *parser,
     } while (weir_likely(rc > 0));
     return rc;
 }
+
+#ifdef HTTP_BLOCKS
+
+#include "net/http/parse_whole.h"
+
+/* The short way is tried once a request, so that one that comes byte by byte is not begun again and
+ * again: `scanned` is not 0 any more when the long way has waited. */
+static HTTP_TARGET int HTTP_FN(http_parse)(struct weir_http_parser *parser,
+                                           const struct weir_http_limits *limits, const char *data,
+                                           size_t len)
+{
+    const struct http_kinds *kinds = http_kinds_hidden();
+    int rc;
+
+    if (weir_likely(parser->state == HTTP_LINE && parser->scanned == 0)) {
+        if (weir_likely(HTTP_FN(http_line_plain)(kinds, parser, limits, data, len))) {
+            rc = HTTP_FN(http_fields_plain)(kinds, parser, limits, data, len);
+            if (weir_likely(rc != 0))
+                return rc;
+        }
+    }
+    return HTTP_FN(http_parse_on)(parser, limits, data, len);
+}
+
+#else
+
+static int HTTP_FN(http_parse)(struct weir_http_parser *parser,
+                               const struct weir_http_limits *limits, const char *data, size_t len)
+{
+    return HTTP_FN(http_parse_on)(parser, limits, data, len);
+}
+
+#endif
 
 #undef HTTP_SCAN_VALUE
 #undef HTTP_SCAN_SET

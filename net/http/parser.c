@@ -14,7 +14,7 @@
 #include "net/http/authority.h"
 #include "net/http/scan.h"
 
-enum http_state { HTTP_LINE, HTTP_FIELDS, HTTP_WHOLE, HTTP_REFUSED };
+enum http_state { HTTP_LINE = 0, HTTP_FIELDS, HTTP_WHOLE, HTTP_REFUSED };
 
 /* How far a line may be looked at: to what has been received, and to its limit.  The CR that ends
  * the line must stand before `limit`. */
@@ -46,6 +46,31 @@ HTTP_INLINE bool http_is(const char *data, struct weir_http_span name, const cha
         if ((data[name.at + i] | 0x20) != lower[i])
             return false;
     return true;
+}
+
+/* Words as they stand in memory; http_lower_*: in lower case, for names as http_is takes them. */
+HTTP_INLINE uint16_t http_load16(const char *at)
+{
+    uint16_t word;
+
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+HTTP_INLINE uint32_t http_load32(const char *at)
+{
+    uint32_t word;
+
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+#define http_word16(text) http_load16("" text)
+#define http_word32(text) http_load32("" text)
+
+HTTP_INLINE uint32_t http_lower32(const char *at)
+{
+    return http_load32(at) | 0x20202020u;
 }
 
 /* --- refusals --- */
@@ -267,6 +292,12 @@ static __attribute__((noinline)) int http_target_form(struct weir_http_parser *p
 
 #define HTTP_KNOWN_LENGTHS (1u << 6 | 1u << 10 | 1u << 14 | 1u << 17)
 
+/* The lower five bits of the letters, of either case, with which the fields begin that matter; of
+ * the colon, too, before which there is no name. */
+#define HTTP_LETTER(c) (1u << ((c)&31))
+#define HTTP_SPECIAL_LETTERS \
+    (HTTP_LETTER('h') | HTTP_LETTER('e') | HTTP_LETTER('c') | HTTP_LETTER('t') | HTTP_LETTER(':'))
+
 static int http_content_length(struct weir_http_parser *parser, const char *data,
                                struct weir_http_span value)
 {
@@ -407,6 +438,17 @@ static __attribute__((noinline)) int http_known_field(struct weir_http_parser *p
     }
 }
 
+/* A value without the blanks around it. */
+static __attribute__((noinline)) struct weir_http_span http_trim(const char *data, size_t at,
+                                                                 size_t end)
+{
+    while (at < end && http_is_blank(data[at]))
+        at++;
+    while (end > at && http_is_blank(data[end - 1]))
+        end--;
+    return http_span(at, end);
+}
+
 static bool http_port_ok(const char *data, size_t at, size_t end)
 {
     return weir_http_port_ok(data + at, end - at);
@@ -441,6 +483,7 @@ static int http_head_end(struct weir_http_parser *parser, const char *data, size
 typedef int http_parse_fn(struct weir_http_parser *parser, const struct weir_http_limits *limits,
                           const char *data, size_t len);
 
+#define HTTP_LONG_WAY
 #define HTTP_ISA portable
 #define HTTP_TARGET
 #include "net/http/parse_head.h"
@@ -452,6 +495,9 @@ static bool http_always(void)
 
 #if defined(__x86_64__)
 
+#undef HTTP_LONG_WAY
+#define HTTP_LONG_WAY __attribute__((noinline))
+#define HTTP_BLOCKS
 #define HTTP_ISA ssse3
 #define HTTP_TARGET HTTP_SSSE3
 #include "net/http/parse_head.h"
@@ -466,7 +512,8 @@ static bool http_has_ssse3(void)
 
 static bool http_has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
 }
 
 #elif defined(__aarch64__)
@@ -524,17 +571,6 @@ static int http_parse_first(struct weir_http_parser *parser, const struct weir_h
     while (!weir_http_parser_use(best))
         best--;
     return weir_http_parse(parser, limits, data, len);
-}
-
-void weir_http_parser_init(struct weir_http_parser *parser)
-{
-    parser->state = HTTP_LINE;
-    parser->fields = 0;
-    parser->flags = 0;
-    parser->length = 0;
-    parser->line_start = 0;
-    parser->scanned = 0;
-    parser->host = 0;
 }
 
 int weir_http_parse(struct weir_http_parser *parser, const struct weir_http_limits *limits,

@@ -54,24 +54,36 @@ struct weir_http_parser {
     struct weir_http_span method, target, path, query;
     struct weir_http_span authority; /* of a target in absolute-form or authority-form; or empty */
     struct weir_http_field field[WEIR_HTTP_FIELDS];
-    uint32_t fields;
-    uint32_t flags;    /* enum weir_http_flag */
-    uint64_t length;   /* Content-Length */
     uint32_t head_len; /* bytes of the head, with empty lines before it and the one that ends it */
     int status;        /* when it has returned -1: what to answer (400, 413, 414, 417, 431, 501,
                           505) */
     const char *error; /* ... and why, in one clause */
 
-    /* Where it stands. */
-    uint32_t state;
-    uint32_t line_start;   /* the line it is in */
-    uint32_t scanned;      /* no line end before it */
     uint32_t fields_start; /* the first field line */
-    uint32_t host;         /* 1 + index of the Host field; 0: not seen */
+
+    /* All that is cleared for a new request, side by side.  More results ... */
+    uint64_t length; /* Content-Length */
+    uint32_t flags;  /* enum weir_http_flag */
+    uint32_t fields;
+
+    /* ... and where it stands. */
+    uint32_t state;      /* 0: in the request line */
+    uint32_t scanned;    /* no line end before it */
+    uint32_t line_start; /* the line it is in */
+    uint32_t host;       /* 1 + index of the Host field; 0: not seen */
 };
 
 /* For a new request.  Takes no time to speak of: the fields are not cleared. */
-void weir_http_parser_init(struct weir_http_parser *parser);
+static inline void weir_http_parser_init(struct weir_http_parser *parser)
+{
+    parser->length = 0;
+    parser->flags = 0;
+    parser->fields = 0;
+    parser->state = 0;
+    parser->scanned = 0;
+    parser->line_start = 0;
+    parser->host = 0;
+}
 
 /* `data` holds the first `len` bytes of the request so far.  1: the head is whole (head_len); 0:
  * more bytes are needed; -1: refused (status, error), the connection must be closed.  A verdict

@@ -15,8 +15,9 @@
 
 enum {
     STATUS_LINE_200 = sizeof "HTTP/1.1 200 OK\r\n" - 1,
-    HEAD_SLACK = 192, /* status line, Content-Length, Connection, and what goes around them */
-    COPY_MAX = 8192,  /* bytes of a body that a fiber copies rather than sends from where it is */
+    NUMBER_SLACK = 24, /* a number and an empty line */
+    HEAD_SLACK = 192,  /* status line, Content-Length, Connection, and what goes around them */
+    COPY_MAX = 8192,   /* bytes of a body that a fiber copies rather than sends from where it is */
 };
 
 static char *put(char *at, const char *text, size_t len)
@@ -27,7 +28,7 @@ static char *put(char *at, const char *text, size_t len)
 
 #define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
 
-static char *put_number(char *at, uint64_t value)
+static __attribute__((noinline)) char *put_long_number(char *at, uint64_t value)
 {
     char digits[20];
     char *first = digits + sizeof digits;
@@ -37,6 +38,31 @@ static char *put_number(char *at, uint64_t value)
         value /= 10;
     } while (value > 0);
     return put(at, first, (size_t)(digits + sizeof digits - first));
+}
+
+static inline char *put_number(char *at, uint64_t value)
+{
+    if (value >= 100)
+        return put_long_number(at, value);
+    if (value >= 10)
+        *at++ = (char)('0' + value / 10);
+    *at++ = (char)('0' + value % 10);
+    return at;
+}
+
+/* Bytes of an answer of the usual size, without a call for less than 16 of them. */
+static inline char *put_body(char *at, struct weir_str body)
+{
+    if (body.len > 16)
+        return put(at, body.at, body.len);
+    if (body.len >= 8) {
+        memcpy(at, body.at, 8);
+        memcpy(at + body.len - 8, body.at + body.len - 8, 8);
+    } else {
+        for (size_t i = 0; i < body.len; i++)
+            at[i] = body.at[i];
+    }
+    return at + body.len;
 }
 
 /* --- fields of the answer --- */
@@ -90,6 +116,7 @@ int weir_http_field(struct weir_http *http, const char *name, struct weir_str va
     at = put(at, value.at, value.len);
     at = PUT(at, "\r\n");
     http->fields_len = (uint32_t)(at - http->fields);
+    http->plain = false;
     return 0;
 }
 
@@ -193,6 +220,7 @@ int weir_http_reply_head(struct weir_http *http, int status, const char *type, i
     end = PUT(end, "\r\n");
     weir_http_out_add(http, (size_t)(end - begin));
     server->stats->requests++;
+    http->plain = false;
     *at = end;
     return 0;
 }
@@ -212,7 +240,8 @@ static int reply_body(struct weir_http *http, struct weir_str body, char *at)
     return 0;
 }
 
-int weir_http_reply(struct weir_http *http, int status, const char *type, struct weir_str body)
+static __attribute__((noinline)) int reply_any(struct weir_http *http, int status, const char *type,
+                                               struct weir_str body)
 {
     bool bodiless = weir_http_reply_bodiless(http, status);
     bool copy = bodiless || body.len <= COPY_MAX || !http->conn->in_fiber;
@@ -235,6 +264,69 @@ int weir_http_reply(struct weir_http *http, int status, const char *type, struct
     return bodiless ? 0 : reply_body(http, body, copy ? at : NULL);
 }
 
+/* Makes ready the head with this type; false when it is not valid or too long for that. */
+static __attribute__((noinline)) bool reply_type_remember(struct weir_http_server *server,
+                                                          const char *type)
+{
+    size_t len = strlen(type);
+    char *end = server->typed;
+
+    weir_http_prefix_refresh(server);
+    server->typed_len = 0;
+    if (len >= sizeof server->type || !is_field_value((struct weir_str){ type, len }))
+        return false;
+    memcpy(server->type, type, len + 1);
+    end = put(end, server->prefix, server->prefix_len);
+    end = PUT(end, "Content-Type: ");
+    end = put(end, type, len);
+    end = PUT(end, "\r\nContent-Length: ");
+    server->typed_len = (uint32_t)(end - server->typed);
+    weir_assert(server->typed_len <= sizeof server->typed);
+    return true;
+}
+
+/* The usual answer: 200 with a type, to a request that asked for nothing else, on a connection that
+ * goes on, from a brief handler.  Its head is one copy and a number; the date in it is of this turn
+ * (conn_answer).  False: the long way; nothing
+ * has been done then. */
+static bool reply_plain(struct weir_http *http, const char *type, struct weir_str body)
+{
+    struct weir_http_conn *conn = http->conn;
+    struct weir_http_server *server = conn->server;
+    struct weir_http_out *out = conn->out;
+    size_t need;
+    char *at;
+
+    if (weir_unlikely(!out || conn->closing || server->draining))
+        return false;
+    if (weir_unlikely(server->typed_len == 0 || strcmp(type, server->type) != 0) &&
+        !reply_type_remember(server, type))
+        return false;
+    at = out->data + out->len;
+    need = server->typed_len + body.len + NUMBER_SLACK;
+    if (weir_unlikely(out->cap - out->len < need)) {
+        at = weir_http_out_room(http, need);
+        if (!at)
+            return false;
+    }
+    at = put(at, server->typed, server->typed_len);
+    at = put_number(at, body.len);
+    at = PUT(at, "\r\n\r\n");
+    at = put_body(at, body);
+    out->len = (uint32_t)(at - out->data);
+    server->stats->requests++;
+    http->answer = WEIR_HTTP_ANSWERED;
+    http->plain = false;
+    return true;
+}
+
+int weir_http_reply(struct weir_http *http, int status, const char *type, struct weir_str body)
+{
+    if (weir_likely(http->plain && status == 200 && type && body.len <= COPY_MAX) &&
+        weir_likely(reply_plain(http, type, body)))
+        return 0;
+    return reply_any(http, status, type, body);
+}
 /* --- answers of weir's own --- */
 
 static void reply_text(struct weir_http *http, int status, const char *why)

@@ -15,8 +15,14 @@ enum { GATHER_MIN = 1024, GATHER_SLACK = 64 };
 
 struct weir_http *weir_http_request_new(struct weir_http_conn *conn)
 {
-    struct weir_http *http = weir_pool_get(&conn->server->https);
+    struct weir_http *http = conn->server->spare;
 
+    if (weir_likely(http != NULL)) {
+        conn->server->spare = NULL;
+        http->conn = conn;
+        return http;
+    }
+    http = weir_pool_get(&conn->server->https);
     if (!http)
         return NULL;
     http->conn = conn;
@@ -27,31 +33,17 @@ struct weir_http *weir_http_request_new(struct weir_http_conn *conn)
     return http;
 }
 
-void weir_http_request_reset(struct weir_http *http)
+void weir_http_request_let_go(struct weir_http *http)
 {
     struct weir_http_conn *conn = http->conn;
 
-    if (weir_unlikely(conn->wait == WEIR_HTTP_HEAD || conn->wait == WEIR_HTTP_BODY))
+    if (conn->wait == WEIR_HTTP_HEAD || conn->wait == WEIR_HTTP_BODY)
         weir_http_wait(conn, WEIR_HTTP_BUSY); /* the next request has a time of its own */
-    if (weir_unlikely(http->gather)) {
-        free(http->gather);
-        http->gather = NULL;
-        http->gather_cap = 0;
-    }
-    if (weir_unlikely(http->head_buf)) {
-        weir_buf_free(http->head_buf);
-        http->head_buf = NULL;
-    }
-    http->head = NULL;
-    http->gather_len = 0;
-    http->phase = WEIR_HTTP_PARSING;
-    http->answer = WEIR_HTTP_UNANSWERED;
-    http->brief = http->head_only = http->expect = http->body_done = false;
-    http->body_error = 0;
-    http->body_taken = http->body_left = http->skipped = 0;
-    http->body_deadline = 0;
-    http->fields_len = 0;
-    weir_http_parser_init(&http->parser);
+    free(http->gather);
+    http->gather = NULL;
+    http->gather_cap = 0;
+    weir_buf_free(http->head_buf);
+    http->head_buf = NULL;
 }
 
 void weir_http_request_free(struct weir_http *http)
@@ -59,6 +51,17 @@ void weir_http_request_free(struct weir_http *http)
     free(http->gather);
     weir_buf_free(http->head_buf);
     weir_pool_put(&http->conn->server->https, http);
+}
+
+void weir_http_request_spare(struct weir_http *http)
+{
+    struct weir_http_server *server = http->conn->server;
+
+    weir_assert(http->phase == WEIR_HTTP_PARSING && !http->gather && !http->head_buf);
+    if (!server->spare)
+        server->spare = http;
+    else
+        weir_http_request_free(http);
 }
 
 /* --- the head --- */
@@ -79,8 +82,23 @@ static int request_fail(struct weir_http *http, int status, const char *error)
     return -1;
 }
 
+/* The request asks for more than the usual: its body, and what it wants to know of that. */
+static __attribute__((noinline)) void request_begin_body(struct weir_http *http)
+{
+    const struct weir_http_parser *parser = &http->parser;
+
+    if (parser->flags & WEIR_HTTP_CHUNKED) {
+        weir_http_chunks_init(&http->chunks);
+        http->body_done = false;
+    } else {
+        http->body_left = parser->flags & WEIR_HTTP_HAS_LENGTH ? parser->length : 0;
+        http->body_done = http->body_left == 0;
+    }
+    http->expect = (parser->flags & WEIR_HTTP_EXPECT_CONTINUE) && !http->body_done;
+}
+
 /* The head is whole: what the server has to know of it. */
-static void request_begin(struct weir_http *http, const char *head)
+static inline void request_begin(struct weir_http *http, const char *head)
 {
     const struct weir_http_parser *parser = &http->parser;
     struct weir_http_span method = parser->method;
@@ -88,13 +106,12 @@ static void request_begin(struct weir_http *http, const char *head)
     http->head = head;
     http->phase = WEIR_HTTP_HANDLING;
     http->head_only = method.len == 4 && memcmp(head + method.at, "HEAD", 4) == 0;
-    if (parser->flags & WEIR_HTTP_CHUNKED) {
-        weir_http_chunks_init(&http->chunks);
-    } else {
-        http->body_left = parser->flags & WEIR_HTTP_HAS_LENGTH ? parser->length : 0;
-        http->body_done = http->body_left == 0;
+    http->body_done = true;
+    http->plain = !http->head_only;
+    if (weir_unlikely((parser->flags & ~(uint32_t)WEIR_HTTP_KEEP_ALIVE) != 0)) {
+        http->plain = false;
+        request_begin_body(http);
     }
-    http->expect = (parser->flags & WEIR_HTTP_EXPECT_CONTINUE) && !http->body_done;
 }
 
 /* Makes room for some more bytes of the head; how many, or 0: no memory, or it is as long as it can
@@ -130,7 +147,7 @@ static size_t request_gather(struct weir_http *http)
     return len;
 }
 
-static int request_parse_gathered(struct weir_http *http)
+static __attribute__((noinline)) int request_parse_gathered(struct weir_http *http)
 {
     uint32_t before = http->gather_len;
     size_t added = request_gather(http);
@@ -151,25 +168,31 @@ static int request_parse_gathered(struct weir_http *http)
     return whole;
 }
 
+/* The head goes on beyond what has been received. */
+static __attribute__((noinline)) int request_put_by(struct weir_http *http)
+{
+    size_t len = http->conn->rx.buf->len;
+
+    if (request_gather(http) < len)
+        return request_fail(http, 503, "no memory");
+    input_consume(http, len);
+    return 0;
+}
+
 int weir_http_request_parse(struct weir_http *http)
 {
     struct weir_buf *buf = http->conn->rx.buf;
     const char *head = (const char *)buf->data;
-    size_t len = buf->len;
     int whole;
 
-    if (http->gather_len > 0)
+    if (weir_unlikely(http->gather_len > 0))
         return request_parse_gathered(http);
-    whole = weir_http_parse(&http->parser, &http->conn->server->limits, head, len);
-    if (whole > 0) {
-        input_consume(http, http->parser.head_len);
-        request_begin(http, head);
-    } else if (whole == 0) {
-        if (request_gather(http) < len)
-            return request_fail(http, 503, "no memory");
-        input_consume(http, len);
-    }
-    return whole;
+    whole = weir_http_parse(&http->parser, &http->conn->server->limits, head, buf->len);
+    if (weir_unlikely(whole <= 0))
+        return whole < 0 ? whole : request_put_by(http);
+    input_consume(http, http->parser.head_len);
+    request_begin(http, head);
+    return 1;
 }
 
 /* --- what a handler may ask --- */

@@ -62,9 +62,26 @@ struct pattern {
     unsigned segments, params;
 };
 
-static bool str_equal(struct weir_str a, struct weir_str b)
+/* Words that overlap in the middle, for what is mostly too short to be worth a call. */
+static inline __attribute__((always_inline)) bool bytes_equal(const char *a, const char *b,
+                                                              size_t len)
 {
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+    if (len >= 8) {
+        for (size_t at = 0; at + 8 < len; at += 8)
+            if (memcmp(a + at, b + at, 8) != 0)
+                return false;
+        return memcmp(a + len - 8, b + len - 8, 8) == 0;
+    }
+    if (len >= 4)
+        return memcmp(a, b, 4) == 0 && memcmp(a + len - 4, b + len - 4, 4) == 0;
+    if (len >= 2)
+        return memcmp(a, b, 2) == 0 && memcmp(a + len - 2, b + len - 2, 2) == 0;
+    return len == 0 || *a == *b;
+}
+
+static inline __attribute__((always_inline)) bool str_equal(struct weir_str a, struct weir_str b)
+{
+    return a.len == b.len && bytes_equal(a.at, b.at, a.len);
 }
 
 static bool segment_literal_ok(struct weir_str text)
@@ -260,7 +277,8 @@ static void node_clear(struct node *node)
     free((char *)(uintptr_t)node->text.at);
 }
 
-static const struct route *node_route_exact(const struct node *node, struct weir_str method)
+static inline __attribute__((always_inline)) const struct route *node_route_exact(
+    const struct node *node, struct weir_str method)
 {
     const struct route *route = node->routes;
 
@@ -271,7 +289,7 @@ static const struct route *node_route_exact(const struct node *node, struct weir
 }
 
 /* What the method does at the node, or NULL; HEAD falls back to GET. */
-static const struct route *node_route(const struct node *node, struct weir_str method)
+static inline const struct route *node_route(const struct node *node, struct weir_str method)
 {
     const struct route *route = node_route_exact(node, method);
 
@@ -282,14 +300,14 @@ static const struct route *node_route(const struct node *node, struct weir_str m
 
 /* --- the hash of literal paths --- */
 
-static uint64_t path_mix(uint64_t hash, uint64_t x)
+static inline __attribute__((always_inline)) uint64_t path_mix(uint64_t hash, uint64_t x)
 {
     hash = (hash ^ x) * 0x9e3779b97f4a7c15u;
     return hash ^ hash >> 32;
 }
 
 /* Eight bytes a turn; the last turn overlaps the one before it. */
-static uint64_t path_hash(struct weir_str path)
+static inline __attribute__((always_inline)) uint64_t path_hash(struct weir_str path)
 {
     uint64_t hash = path.len, x = 0;
 
@@ -307,8 +325,8 @@ static uint64_t path_hash(struct weir_str path)
 }
 
 /* The slot of the path, or the free one where it would be. */
-static struct slot *slot_find(const struct weir_http_router *router, uint64_t hash,
-                              struct weir_str path)
+static inline __attribute__((always_inline)) struct slot *slot_find(
+    const struct weir_http_router *router, uint64_t hash, struct weir_str path)
 {
     size_t i = hash & (router->slots - 1);
 
@@ -571,15 +589,17 @@ static bool walk_below(struct walk *walk, const struct node *node, struct weir_s
     return walk_end(walk, node->rest);
 }
 
-int weir_http_router_find(const struct weir_http_router *router, struct weir_str method,
-                          struct weir_str path, struct weir_http_match *match, char *allow,
-                          size_t allow_size)
+/* What is not found at first sight. */
+static __attribute__((noinline)) int router_walk(const struct weir_http_router *router,
+                                                 struct weir_str method, struct weir_str path,
+                                                 struct weir_http_match *match, char *allow,
+                                                 size_t allow_size)
 {
     const struct node *literal = slot_find(router, path_hash(path), path)->node;
     const struct route *route = literal != NULL ? node_route(literal, method) : NULL;
     struct walk walk = { .method = method, .match = match };
 
-    if (weir_likely(route != NULL)) {
+    if (route != NULL) {
         match_set(match, route);
         return 0;
     }
@@ -596,4 +616,27 @@ int weir_http_router_find(const struct weir_http_router *router, struct weir_str
     allow[0] = '\0';
     walk_below(&walk, &router->root, path, 0);
     return 405;
+}
+
+/* The first slot that the path may be in, and the first route there, are nearly always the ones. */
+int weir_http_router_find(const struct weir_http_router *router, struct weir_str method,
+                          struct weir_str path, struct weir_http_match *match, char *allow,
+                          size_t allow_size)
+{
+    uint64_t hash = path_hash(path);
+    const struct slot *slot = &router->slot[hash & (router->slots - 1)];
+    const struct route *route;
+
+    if (weir_likely(slot->hash == hash && slot->node && str_equal(slot->path, path))) {
+        route = slot->node->routes;
+        if (weir_likely(route &&
+                        str_equal((struct weir_str){ route->method, route->method_len }, method))) {
+            match->handler = route->handler;
+            match->arg = route->arg;
+            match->brief = route->brief;
+            match->params = 0;
+            return 0;
+        }
+    }
+    return router_walk(router, method, path, match, allow, allow_size);
 }

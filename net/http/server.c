@@ -224,6 +224,8 @@ static void server_free(struct weir_http_server *server)
     weir_assert(server->stop.future.done);
     weir_scope_join(&server->scope, WEIR_NEVER);
     weir_http_waits_free(server);
+    if (server->spare)
+        weir_pool_put(&server->https, server->spare);
     weir_pool_free(&server->conns);
     weir_pool_free(&server->https);
     weir_pool_free(&server->outs);

@@ -15,6 +15,7 @@
 #ifndef WEIR_NET_HTTP_SERVER_H
 #define WEIR_NET_HTTP_SERVER_H
 
+#include <string.h>
 #include <weir/fiber.h>
 #include <weir/http.h>
 #include <weir/runtime.h>
@@ -32,6 +33,7 @@ enum {
     WEIR_HTTP_SERVER_NAME_MAX = 128,
     WEIR_HTTP_ALLOW_MAX = 256,
     WEIR_HTTP_CODING_SLACK = 32, /* chunk size line, CRLFs */
+    WEIR_HTTP_TYPE_MAX = 64,     /* of a Content-Type that is remembered, with its NUL */
 };
 
 /* What a connection waits for; the first four have a deadline each. */
@@ -72,6 +74,7 @@ struct weir_http_server {
     struct weir_alarm turn;  /* next turn, while `unsent` or `later` may have something */
 
     struct weir_pool conns, https, outs, blocks;
+    struct weir_http *spare; /* of `https`, as weir_http_request_reset leaves it; or NULL */
     struct weir_scope scope; /* fibers of handlers */
 
     struct weir_http_acceptor *acceptor;
@@ -85,6 +88,12 @@ struct weir_http_server {
     weir_time prefix_until;
     uint32_t prefix_len;
     char prefix[WEIR_HTTP_SERVER_NAME_MAX + 96];
+
+    /* The prefix with the Content-Type that was answered last, up to "Content-Length: "; good as
+     * long as the prefix is. */
+    uint32_t typed_len; /* 0: there is none */
+    char type[WEIR_HTTP_TYPE_MAX];
+    char typed[WEIR_HTTP_SERVER_NAME_MAX + 96 + WEIR_HTTP_TYPE_MAX + 48];
 };
 
 struct weir_http_conn {
@@ -120,13 +129,13 @@ struct weir_http_out {
 };
 
 enum weir_http_phase {
-    WEIR_HTTP_PARSING,
+    WEIR_HTTP_PARSING = 0,
     WEIR_HTTP_HANDLING,
     WEIR_HTTP_SKIPPING, /* what is left of the body */
 };
 
 enum weir_http_answer {
-    WEIR_HTTP_UNANSWERED,
+    WEIR_HTTP_UNANSWERED = 0,
     WEIR_HTTP_STREAMING, /* begun */
     WEIR_HTTP_ANSWERED,
 };
@@ -140,28 +149,33 @@ enum weir_http_framing {
 
 struct weir_http {
     struct weir_http_conn *conn;
-    const char *head; /* what the parser's spans count from */
-    struct weir_http_match match;
     char *gather; /* a head that did not come in one buffer */
-    uint32_t gather_len, gather_cap;
+    uint32_t gather_cap;
+    uint8_t framing;           /* enum weir_http_framing, of a streamed answer */
+    bool out_bodiless;         /* a streamed answer without content */
     struct weir_buf *head_buf; /* the buffer of the head, when rx.buf has gone on */
-    uint8_t phase;             /* enum weir_http_phase */
-    uint8_t answer;            /* enum weir_http_answer */
+    uint64_t out_left;         /* of a streamed answer with Content-Length */
+
+    /* Cleared for each request; side by side, so that this is a few stores. */
+    const char *head; /* what the parser's spans count from */
+    uint8_t phase;    /* enum weir_http_phase */
+    uint8_t answer;   /* enum weir_http_answer */
     bool brief;
-    bool head_only;    /* HEAD */
-    bool out_bodiless; /* a streamed answer without content */
-    bool expect;       /* the client waits for 100, and has not got it */
+    bool head_only; /* HEAD */
+    bool expect;    /* the client waits for 100, and has not got it */
     bool body_done;
-    uint8_t framing;     /* enum weir_http_framing, of a streamed answer */
+    bool plain; /* nothing was asked or set that the usual answer does not have */
+    uint32_t gather_len;
+    uint32_t fields_len;
     int body_error;      /* 0, or what weir_http_read says from now on */
     uint64_t body_taken; /* decoded so far */
     uint64_t body_left;  /* Content-Length */
     uint64_t skipped;
     weir_time body_deadline; /* 0: not running yet */
-    uint64_t out_left;       /* of a streamed answer with Content-Length */
+
+    struct weir_http_match match;
     struct weir_http_chunks chunks;
     struct weir_http_parser parser;
-    uint32_t fields_len;
     char fields[WEIR_HTTP_FIELDS_MAX];
 };
 
@@ -203,8 +217,23 @@ void weir_http_conn_cut(struct weir_http_conn *conn);
 /* --- request.c: the request in hand --- */
 
 struct weir_http *weir_http_request_new(struct weir_http_conn *conn);
-void weir_http_request_reset(struct weir_http *http); /* for the next one */
 void weir_http_request_free(struct weir_http *http);
+void weir_http_request_let_go(struct weir_http *http); /* of what a request rarely has */
+
+/* Makes it ready for the next one. */
+static inline void weir_http_request_reset(struct weir_http *http)
+{
+    const struct weir_http_conn *conn = http->conn;
+
+    if (weir_unlikely(http->gather || http->head_buf || conn->wait == WEIR_HTTP_HEAD ||
+                      conn->wait == WEIR_HTTP_BODY))
+        weir_http_request_let_go(http);
+    memset(&http->head, 0, offsetof(struct weir_http, match) - offsetof(struct weir_http, head));
+    weir_http_parser_init(&http->parser);
+}
+
+/* The same for one that nothing has happened to since it was made or reset. */
+void weir_http_request_spare(struct weir_http *http);
 
 /* Takes the head of the request out of what has been received.  1: it is whole; 0: all that came
  * has been put by, and more is needed; -1: refused, by parser.status and parser.error. */
@@ -231,6 +260,14 @@ int weir_http_out_flush(struct weir_http *http, const struct iovec *more, size_t
 
 struct weir_http_out *weir_http_out_new(struct weir_http_conn *conn);
 void weir_http_out_free(struct weir_http_out *out);
+
+/* The connection's, a new one if it has none; NULL: no memory. */
+static inline struct weir_http_out *weir_http_out_have(struct weir_http_conn *conn)
+{
+    if (!conn->out)
+        conn->out = weir_http_out_new(conn);
+    return conn->out;
+}
 
 /* --- reply.c: answers --- */
 
@@ -265,6 +302,12 @@ void weir_http_date_format(char text[WEIR_HTTP_DATE_LEN], int64_t seconds);
 int64_t weir_http_wall_clock(void);
 
 /* The fields every answer has; made anew when the second has changed. */
-void weir_http_prefix_refresh(struct weir_http_server *server);
+void weir_http_prefix_make(struct weir_http_server *server);
+
+static inline void weir_http_prefix_refresh(struct weir_http_server *server)
+{
+    if (weir_unlikely(weir_now() >= server->prefix_until))
+        weir_http_prefix_make(server);
+}
 
 #endif

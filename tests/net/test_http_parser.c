@@ -581,6 +581,57 @@ static void test_every_byte_everywhere(void **state)
     }
 }
 
+/* Names and values of every length up to more than two blocks, with another request behind them,
+ * with the last byte of the head being the last there is, and with limits at their edge: every
+ * version says what the portable one says. */
+static void test_every_length(void **state)
+{
+    static const char next[] = "GET / HTTP/1.1\r\nHost: b\r\n\r\n";
+    static char fill[140];
+    struct weir_http_parser first, other;
+    char data[512];
+
+    (void)state;
+    memset(fill, 'n', sizeof fill);
+    for (int i = 0; i < 140 * 140; i++) {
+        int head = snprintf(
+            data, sizeof data,
+            "GET /a HTTP/1.1\r\nHost: a\r\n%.*s:%s%.*s\r\nContent-Length: 7\r\n\r\n", i / 140, fill,
+            i % 3 == 0   ? " "
+            : i % 3 == 1 ? ""
+                         : " \t ",
+            i % 140, fill);
+        size_t lens[] = { (size_t)head, (size_t)head + sizeof next - 1, (size_t)head - 1 };
+        struct weir_http_limits limits[] = { wide, wide, wide, wide, wide };
+
+        memcpy(data + head, next, sizeof next - 1);
+        limits[1].headers_max = (uint32_t)head - 17 - 2; /* without request line and empty line */
+        limits[2].headers_max = limits[1].headers_max - 1;
+        limits[3].line_max = i % 2 == 0 ? 15 : 14;
+        limits[4].fields_max = i % 2 == 0 ? 3 : 2;
+        for (int c = 0; c < 15; c++) {
+            int rc;
+
+            assert_true(weir_http_parser_use(0));
+            rc = parse_whole(&first, &limits[c % 5], data, lens[c / 5]);
+            for (unsigned isa = 1; weir_http_parser_usable(isa); isa++) {
+                weir_http_parser_use(isa);
+                assert_int_equal(parse_whole(&other, &limits[c % 5], data, lens[c / 5]), rc);
+                if (rc == 1)
+                    assert_same(&other, &first);
+                if (rc == -1)
+                    assert_string_equal(other.error, first.error);
+            }
+            if (i >= 140 && (c == 0 || c == 1 || c == 5))
+                assert_int_equal(rc, 1);
+            if (i >= 140 && (c == 2 || c == 7))
+                assert_int_equal(rc, -1);
+            if (i >= 140 && (c == 3 || c == 4))
+                assert_int_equal(rc, i % 2 == 0 ? 1 : -1);
+        }
+    }
+}
+
 /* The sets are tables of bits made by hand: here is what they say. */
 static void test_sets(void **state)
 {
@@ -632,6 +683,7 @@ int main(void)
     {
         const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_every_byte_everywhere),
+            cmocka_unit_test(test_every_length),
             cmocka_unit_test(test_sets),
         };
 

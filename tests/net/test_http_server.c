@@ -82,6 +82,74 @@ static void a_plain_answer(void **state)
     run_both(handle_hello, client_plain);
 }
 
+/* --- types and lengths: the head is remembered from one answer to the next --- */
+
+static const char *const types[] = {
+    "text/plain",
+    "text/plain",
+    "text/html; charset=utf-8",
+    "text/plain",
+    "application/x-0123456789-0123456789-0123456789-0123456789-01234", /* 63 bytes */
+    "application/x-0123456789-0123456789-0123456789-0123456789-012345",
+    "application/x-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789",
+    "text/plai",
+    "x",
+    "text/plain",
+};
+static const size_t type_lens[] = { 0, 1, 7, 8, 9, 10, 16, 17, 99, 100, 101, 1000, 5000 };
+static size_t type_turn;
+
+static struct weir_str type_body(size_t turn)
+{
+    static char text[5000];
+
+    memset(text, 'a' + (int)(turn % 26), sizeof text);
+    return (struct weir_str){ text, type_lens[turn % WEIR_COUNT(type_lens)] };
+}
+
+static void handle_types(struct weir_http *http, void *arg)
+{
+    size_t turn = type_turn++;
+    struct weir_str body = type_body(turn);
+
+    (void)arg;
+    check_int(weir_http_reply(http, 200, "text\nplain", body), -EINVAL);
+    check_int(weir_http_reply(http, 200, types[turn % WEIR_COUNT(types)], body), 0);
+    check_int(weir_http_reply(http, 200, "text/plain", body), -EALREADY);
+}
+
+static void client_types(struct http_sim *sim)
+{
+    enum { TURNS = WEIR_COUNT(types) * WEIR_COUNT(type_lens) };
+    struct peer peer;
+    struct answer answer;
+
+    (void)sim;
+    _Static_assert(sizeof "application/x-0123456789-0123456789-0123456789-0123456789-01234" == 64,
+                   "the longest that is remembered, and one more");
+    type_turn = 0;
+    peer_dial(&peer);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        struct weir_str body;
+
+        if (turn % 10 == 0)
+            for (int i = 0; i < 10; i++)
+                peer_say(&peer, GET);
+        peer_hear(&peer, &answer, 200);
+        body = type_body(turn); /* the handler fills the same bytes */
+        check(strcmp(answer_field(&answer, "Content-Type"), types[turn % WEIR_COUNT(types)]) == 0);
+        check(answer.body_len == body.len && memcmp(answer.body, body.at, body.len) == 0);
+        answer_free(&answer);
+    }
+    peer_close(&peer);
+}
+
+static void types_and_lengths_alternate(void **state)
+{
+    (void)state;
+    run_both(handle_types, client_types);
+}
+
 static void client_date(struct http_sim *sim)
 {
     struct peer peer;
@@ -609,6 +677,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_answer),
         cmocka_unit_test(the_date_follows_the_clock),
+        cmocka_unit_test(types_and_lengths_alternate),
         cmocka_unit_test(requests_may_be_split_anywhere),
         cmocka_unit_test(a_pipeline_is_answered_by_one_send),
         cmocka_unit_test(a_long_pipeline_is_answered_piece_by_piece),
