@@ -32,6 +32,7 @@ struct option {
     const char *const *choices; /* by value; NULL ends them */
 };
 
+static const char *const flavour_names[] = { "sharded", "current-thread", NULL };
 static const char *const poll_names[] = { "adaptive", "busy", NULL };
 static const char *const balance_names[] = { "reuseport", "least", NULL };
 static const char *const stack_names[] = { "auto", "uring", "epoll", "native", NULL };
@@ -41,6 +42,7 @@ static const char *const switch_names[] = { "off", "on", NULL };
 #define FIELD(field) offsetof(struct weir_config, field), sizeof(((struct weir_config *)0)->field)
 
 static const struct option options[] = {
+    { "flavour", OPTION_CHOICE, FIELD(flavour), 0, 1, flavour_names },
     { "shards", OPTION_NUMBER, FIELD(shards), 0, WEIR_SHARDS_MAX, NULL },
     { "cpus", OPTION_CPUS, FIELD(cpus), 0, 0, NULL },
     { "poll", OPTION_CHOICE, FIELD(poll), 0, 1, poll_names },
@@ -55,6 +57,9 @@ static const struct option options[] = {
     { "grace", OPTION_TIME, FIELD(grace), 0, WEIR_SEC(86400), NULL },
     { "signals", OPTION_SWITCH, FIELD(signals), 0, 1, switch_names },
     { "quiet", OPTION_SWITCH, FIELD(quiet), 0, 1, switch_names },
+    { "thread_name", OPTION_TEXT, FIELD(thread_name), 0, 0, NULL },
+    { "io", OPTION_SWITCH, FIELD(io), 0, 1, switch_names },
+    { "timers", OPTION_SWITCH, FIELD(timers), 0, 1, switch_names },
     { "seed", OPTION_NUMBER, FIELD(seed), 0, UINT64_MAX, NULL },
     { "dev", OPTION_TEXT, FIELD(dev), 0, 0, NULL },
     { "ip", OPTION_TEXT, FIELD(ip), 0, 0, NULL },
@@ -82,6 +87,9 @@ void weir_config_init(struct weir_config *config)
         .rx_buf_size = 4096,
         .grace = WEIR_SEC(10),
         .signals = true,
+        .thread_name = "weir",
+        .io = true,
+        .timers = true,
     };
 }
 

@@ -1,4 +1,4 @@
-/* run.c - weir_run: picks the socket stack and starts the shards on it.
+/* run.c - weir_run, weir_runtime_new: pick the socket stack and start the shards on it.
  *
  * Auto asks the kernel once, before any shard exists, and falls back to epoll with one line that
  * says why and how to stop it from asking.  A stack that was asked for by name is had or the start
@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <weir/runtime.h>
 #include "net/config.h"
@@ -22,8 +23,9 @@
 
 enum { WHY_SIZE = 256 };
 
-/* One weir_run. */
+/* One runtime. */
 struct run {
+    const char *name; /* of the stack */
     bool uring;
     struct weir_native_shared *native; /* or NULL: kernel sockets only */
     atomic_bool said;                  /* why the native stack cannot be had */
@@ -153,12 +155,13 @@ static int run_pick(struct run *run, const struct weir_config *config)
     return 0;
 }
 
-static void run_begins(const struct run *run)
+static void run_begins(struct run *run, const struct weir_config *config)
 {
+    run->name = !config->io ? "none" : run->native ? "native" : run->uring ? "io_uring" : "epoll";
     pthread_mutex_lock(&run_lock);
     runs_live++;
     strcpy(run_stack_why, run->why);
-    atomic_store(&run_stack_name, run->native ? "native" : run->uring ? "io_uring" : "epoll");
+    atomic_store(&run_stack_name, run->name);
     pthread_mutex_unlock(&run_lock);
 }
 
@@ -170,32 +173,69 @@ static void run_ends(void)
     pthread_mutex_unlock(&run_lock);
 }
 
-int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg)
+static void run_closed(void *arg)
+{
+    struct run *run = arg;
+
+    run_ends();
+    if (run->native)
+        weir_native_shared_close(run->native);
+    free(run);
+}
+
+/* What the shards will open.  0; a negated errno, after one line in the log. */
+static int run_prepare(struct run *run, const struct weir_config *config)
 {
     char why[WHY_SIZE];
-    struct run run = { .native = NULL };
     int error = weir_config_check(config, why, sizeof why);
 
-    if (error) {
-        weir_log("%s", why);
-        return error;
+    if (!error && !config->io) {
+        strcpy(run->why, "I/O is off");
+        return 0;
     }
-    error = run_pick(&run, config);
-    if (error)
-        return error;
-    if (config->stack == WEIR_STACK_NATIVE) {
-        error = run_native_open(&run, config, why, sizeof why);
-        if (error) {
-            weir_log("%s", why);
+    if (!error) {
+        error = run_pick(run, config);
+        if (error)
             return error;
-        }
+        if (config->stack == WEIR_STACK_NATIVE)
+            error = run_native_open(run, config, why, sizeof why);
     }
-    run_begins(&run);
-    error = weir_runtime_run(config, run_open, &run, shard_main, arg);
-    run_ends();
-    if (run.native)
-        weir_native_shared_close(run.native);
+    if (error)
+        weir_log("%s", why);
     return error;
+}
+
+static int run_start(struct weir_runtime **runtime, const struct weir_config *config,
+                     void (*shard_main)(void *arg), void *arg)
+{
+    struct run *run = calloc(1, sizeof *run);
+    struct weir_runtime_net net = { .open = config->io ? run_open : weir_bare_driver_open,
+                                    .closed = run_closed,
+                                    .arg = run };
+    int error = run ? run_prepare(run, config) : -ENOMEM;
+
+    if (error) {
+        free(run);
+        return error;
+    }
+    run_begins(run, config);
+    error = weir_runtime_start(runtime, config, &net, shard_main, arg);
+    if (error)
+        run_closed(run);
+    return error;
+}
+
+int weir_runtime_new(struct weir_runtime **runtime, const struct weir_config *config)
+{
+    return run_start(runtime, config, NULL, NULL);
+}
+
+int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg)
+{
+    struct weir_runtime *runtime;
+    int error = run_start(&runtime, config, shard_main, arg);
+
+    return error ? error : weir_runtime_end(runtime);
 }
 
 int weir_config_shards(const struct weir_config *config)

@@ -16,7 +16,7 @@ static void conn_check(const struct weir_conn *conn, const char *call)
 
 static struct weir_stack *stack_here(const char *call)
 {
-    struct weir_stack *stack = weir_stack_of(weir_shard_here(call));
+    struct weir_stack *stack = weir_stack_here(call);
 
     if (weir_unlikely(!stack))
         weir_panic("%s: this shard runs without a network", call);

@@ -99,6 +99,16 @@ static inline struct weir_stack *weir_stack_of(const struct weir_shard *shard)
     return shard->net;
 }
 
+/* That of the running shard, for the function `call` of a user. */
+static inline struct weir_stack *weir_stack_here(const char *call)
+{
+    struct weir_stack *stack = weir_stack_of(weir_shard_here(call));
+
+    if (weir_unlikely(!stack))
+        weir_panic("%s: this runtime has no sockets; set weir_config.io to have them", call);
+    return stack;
+}
+
 /* The one on the kernel's sockets, which may stand beside. */
 static inline struct weir_stack *weir_kernel_stack_of(const struct weir_shard *shard)
 {

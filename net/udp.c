@@ -30,7 +30,7 @@ void weir_udp_config_init(struct weir_udp_config *config)
 
 int weir_udp_open(struct weir_udp **udp, const char *address, const struct weir_udp_config *config)
 {
-    struct weir_stack *stack = weir_stack_of(weir_shard_here("weir_udp_open"));
+    struct weir_stack *stack = weir_stack_here("weir_udp_open");
     struct weir_udp_config defaults;
     struct weir_addr addr;
 

@@ -2,38 +2,24 @@
  *
  * All threads open their drivers before any runs its main function: a runtime starts whole or not
  * at all.  Shards and their wake-up descriptors outlive the last thread, since any shard may be
- * woken by another at any time before that. */
+ * woken by another at any time before that.
+ *
+ * A shard's loop goes on while anything is under way in any shard.  A runtime without main functions
+ * is held: it counts as under way until it is let go.
+ *
+ * The one shard of a current-thread runtime has no thread: its loop is run by whoever made it, while
+ * they wait (block_on.c), and at the end. */
 #include "sched/runtime.h"
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-#include "sched/overflow.h"
 
-struct runtime {
-    struct weir_shards shards;
-    const struct weir_config *config;
-    weir_driver_open *open;
-    void *open_arg;
-    void (*shard_main)(void *arg);
-    void *arg;
-
-    /* The gate: everybody arrives, then all pass or none. */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    unsigned arrived;
-    bool open_gate;
-    int error;
-};
-
-struct runtime_thread {
-    struct runtime *runtime;
+struct weir_runtime_thread {
+    struct weir_runtime *runtime;
     struct weir_shard *shard;
     unsigned cpu;
     pthread_t thread;
@@ -65,90 +51,9 @@ static void runtime_wake(struct weir_shard *shard)
     errno = saved;
 }
 
-/* --- signals --- */
-
-/* The runtime that SIGINT and SIGTERM stop; one at a time. */
-static struct weir_shards *_Atomic signal_shards;
-
-/* Handlers that run just now, in whatever thread: counted before they look at signal_shards, so
- * that who has cleared it and finds none can free what it named (signals_give_back). */
-static _Atomic int signal_running;
-
-static void shards_stop_more(struct weir_shards *shards)
-{
-    weir_shards_stop(shards,
-                     atomic_load(&shards->stop) == WEIR_RUNNING ? WEIR_STOPPING : WEIR_CUTTING);
-}
-
-static void shards_dump(struct weir_shards *shards)
-{
-    atomic_fetch_add(&shards->dumps, 1);
-    for (unsigned i = 0; i < shards->count; i++)
-        shards->wake(shards->shard[i]);
-}
-
-static void signal_handler(int signal)
-{
-    struct weir_shards *shards;
-
-    atomic_fetch_add(&signal_running, 1);
-    shards = atomic_load(&signal_shards);
-    if (shards && signal == SIGUSR1)
-        shards_dump(shards);
-    else if (shards)
-        shards_stop_more(shards);
-    atomic_fetch_sub(&signal_running, 1);
-}
-
-struct signals {
-    struct sigaction before[3];
-    bool ours;
-};
-
-static const int signal_number[3] = { SIGINT, SIGTERM, SIGUSR1 };
-
-static void signals_take(struct signals *signals, struct runtime *runtime)
-{
-    struct weir_shards *none = NULL;
-
-    signals->ours = runtime->config->signals &&
-                    atomic_compare_exchange_strong(&signal_shards, &none, &runtime->shards);
-    for (size_t i = 0; signals->ours && i < WEIR_COUNT(signal_number); i++) {
-        struct sigaction action;
-
-        memset(&action, 0, sizeof action);
-        action.sa_handler = signal_handler;
-        action.sa_flags = SA_RESTART | SA_ONSTACK;
-        sigemptyset(&action.sa_mask);
-        sigaction(signal_number[i], &action, &signals->before[i]);
-    }
-}
-
-static void signals_give_back(struct signals *signals)
-{
-    if (!signals->ours)
-        return;
-    for (size_t i = 0; i < WEIR_COUNT(signal_number); i++)
-        sigaction(signal_number[i], &signals->before[i], NULL);
-    atomic_store(&signal_shards, NULL);
-    while (atomic_load(&signal_running) > 0)
-        sched_yield();
-}
-
-/* The shards' threads leave signals to the thread that called weir_run. */
-static void signals_block(sigset_t *before)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (size_t i = 0; i < WEIR_COUNT(signal_number); i++)
-        sigaddset(&set, signal_number[i]);
-    pthread_sigmask(SIG_BLOCK, &set, before);
-}
-
 /* --- a shard's thread --- */
 
-static void runtime_fail(struct runtime *runtime, int error)
+static void runtime_fail(struct weir_runtime *runtime, int error)
 {
     pthread_mutex_lock(&runtime->mutex);
     if (error < 0 && runtime->error == 0)
@@ -156,7 +61,7 @@ static void runtime_fail(struct runtime *runtime, int error)
     pthread_mutex_unlock(&runtime->mutex);
 }
 
-static int runtime_gate(struct runtime *runtime, int error)
+static int runtime_gate(struct weir_runtime *runtime, int error)
 {
     runtime_fail(runtime, error);
     pthread_mutex_lock(&runtime->mutex);
@@ -169,53 +74,64 @@ static int runtime_gate(struct runtime *runtime, int error)
     return error;
 }
 
-static int thread_prepare(struct runtime_thread *thread, struct weir_signal_stack *signal_stack)
+/* Makes the driver of the shard, in its thread. */
+static int shard_open(struct weir_runtime *runtime, struct weir_shard *shard)
 {
-    struct runtime *runtime = thread->runtime;
-    struct weir_shard *shard = thread->shard;
-    char name[16];
     int error;
 
-    snprintf(name, sizeof name, "weir-%u", shard->id);
-    pthread_setname_np(pthread_self(), name);
-    error = weir_cpu_pin(thread->cpu);
-    if (error < 0) {
-        weir_log("cannot pin shard %u to CPU %u: %s; choose others with cpus", shard->id,
-                 thread->cpu, strerror(-error));
-        return error;
-    }
-    error = weir_signal_stack_open(signal_stack);
-    if (error < 0)
-        return error;
     shard->now = shard->clock(shard);
     weir_shard_current = shard;
-    error = runtime->open(&shard->driver, shard, runtime->config, runtime->open_arg);
+    error = runtime->net.open(&shard->driver, shard, &runtime->config, runtime->net.arg);
     weir_shard_current = NULL;
     return error;
 }
 
-static void thread_loop(struct runtime *runtime, struct weir_shard *shard)
+static int thread_prepare(struct weir_runtime_thread *thread, struct weir_signal_stack *signal_stack)
 {
-    int error = weir_shard_start(shard, runtime->shard_main, runtime->arg);
+    struct weir_runtime *runtime = thread->runtime;
+    char name[16];
+    int error;
 
+    snprintf(name, sizeof name, "%.11s-%u", runtime->config.thread_name, thread->shard->id);
+    pthread_setname_np(pthread_self(), name);
+    error = weir_cpu_pin(thread->cpu);
     if (error < 0) {
-        weir_log("cannot start shard %u: %s", shard->id, strerror(-error));
-        runtime_fail(runtime, error);
-        weir_shards_stop(shard->all, WEIR_CUTTING);
+        weir_log("cannot pin shard %u to CPU %u: %s; choose others with cpus", thread->shard->id,
+                 thread->cpu, strerror(-error));
+        return error;
     }
+    error = weir_signal_stack_open(signal_stack);
+    return error < 0 ? error : shard_open(runtime, thread->shard);
+}
+
+static void shard_begin(struct weir_runtime *runtime, struct weir_shard *shard)
+{
+    int error = runtime->shard_main ? weir_shard_start(shard, runtime->shard_main, runtime->arg) : 0;
+
+    if (error == 0)
+        return;
+    weir_log("cannot start shard %u: %s", shard->id, strerror(-error));
+    runtime_fail(runtime, error);
+    weir_shards_stop(shard->all, WEIR_CUTTING);
+}
+
+static void shard_loop(struct weir_shard *shard)
+{
     while (!weir_shards_over(shard->all))
         weir_shard_turn(shard);
 }
 
 static void *thread_main(void *arg)
 {
-    struct runtime_thread *thread = arg;
+    struct weir_runtime_thread *thread = arg;
     struct weir_shard *shard = thread->shard;
     struct weir_signal_stack signal_stack = { NULL };
     int error = thread_prepare(thread, &signal_stack);
 
-    if (runtime_gate(thread->runtime, error) == 0)
-        thread_loop(thread->runtime, shard);
+    if (runtime_gate(thread->runtime, error) == 0) {
+        shard_begin(thread->runtime, shard);
+        shard_loop(shard);
+    }
     weir_shard_free(shard);
     weir_signal_stack_close(&signal_stack);
     return NULL;
@@ -234,6 +150,13 @@ int weir_runtime_cpus(const struct weir_config *config, struct weir_cpu_list *cp
                  config->cpus ? config->cpus : "");
         return error;
     }
+    if (config->flavour == WEIR_CURRENT_THREAD) {
+        *shards = 1;
+        if (config->shards <= 1)
+            return 0;
+        snprintf(why, why_size, "a current-thread runtime has one shard, not %u", config->shards);
+        return -EINVAL;
+    }
     *shards = config->shards ? config->shards : cpus->count;
     if (config->shards == 0 && !config->cpus && quota > 0 && quota < *shards)
         *shards = quota;
@@ -250,8 +173,9 @@ static int runtime_check(const struct weir_config *config, char *why, size_t why
     long page = sysconf(_SC_PAGESIZE);
 
     if (weir_shard_current)
-        weir_panic("weir_run: a shard runs on this thread already; a runtime cannot be started "
-                   "inside another");
+        weir_panic("a runtime cannot be started inside another, and a shard runs on this thread: "
+                   "await here, call another shard with weir_call, or hand what blocks to "
+                   "weir_blocking");
     if (config->fiber_stack < WEIR_STACK_MIN || config->fiber_stack < 2 * (size_t)page ||
         config->fiber_stack > WEIR_STACK_MAX || config->fiber_stack % (size_t)page != 0) {
         snprintf(why, why_size, "fiber_stack is %zu; it must be a multiple of %ld from %d to %d",
@@ -265,29 +189,36 @@ static int runtime_check(const struct weir_config *config, char *why, size_t why
     return 0;
 }
 
-static void shards_free(struct weir_shards *shards)
+static void runtime_dispose(struct weir_runtime *runtime)
 {
+    struct weir_shards *shards = &runtime->shards;
+
     for (unsigned i = 0; shards->shard && i < shards->count; i++) {
         if (shards->shard[i] && shards->shard[i]->wake_fd >= 0)
             close(shards->shard[i]->wake_fd);
         free(shards->shard[i]);
     }
     weir_shards_free(shards);
+    pthread_cond_destroy(&runtime->cond);
+    pthread_mutex_destroy(&runtime->mutex);
+    free(runtime->threads);
+    free(runtime);
 }
 
-static int shards_make(struct runtime *runtime, unsigned count)
+static int shards_make(struct weir_runtime *runtime, unsigned count)
 {
     struct weir_shards *shards = &runtime->shards;
-    int error = weir_shards_init(shards, count, runtime->config);
+    int error = weir_shards_init(shards, count, &runtime->config);
 
     shards->wake = runtime_wake;
+    shards->runtime = runtime;
     for (unsigned i = 0; error == 0 && i < count; i++) {
         struct weir_shard *shard = aligned_alloc(64, sizeof *shard);
 
         if (!shard)
             return -ENOMEM;
         shards->shard[i] = shard;
-        error = weir_shard_init(shard, i, shards, runtime->config);
+        error = weir_shard_init(shard, i, shards, &runtime->config);
         shard->clock = runtime_clock;
         shard->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (error == 0 && shard->wake_fd < 0)
@@ -296,21 +227,42 @@ static int shards_make(struct runtime *runtime, unsigned count)
     return error;
 }
 
-/* Starts the threads; those that could not be started count as arrived with an error. */
-static unsigned threads_start(struct runtime *runtime, struct runtime_thread *threads,
-                              const struct weir_cpu_list *cpus)
+static int runtime_make(struct weir_runtime **runtime, const struct weir_config *config,
+                        unsigned count)
 {
-    unsigned count = runtime->shards.count, started = 0;
+    struct weir_runtime *made = calloc(1, sizeof *made);
+    int error;
+
+    if (!made)
+        return -ENOMEM;
+    made->config = *config;
+    pthread_mutex_init(&made->mutex, NULL);
+    pthread_cond_init(&made->cond, NULL);
+    made->threads = calloc(count, sizeof *made->threads);
+    error = made->threads ? shards_make(made, count) : -ENOMEM;
+    if (error < 0) {
+        weir_log("cannot start %u shards: %s", count, strerror(-error));
+        runtime_dispose(made);
+        return error;
+    }
+    *runtime = made;
+    return 0;
+}
+
+/* Starts the threads; those that could not be started count as arrived with an error. */
+static void threads_start(struct weir_runtime *runtime, const struct weir_cpu_list *cpus)
+{
+    unsigned count = runtime->shards.count;
     sigset_t before;
     int error = 0;
 
-    signals_block(&before);
-    for (; started < count; started++) {
-        struct runtime_thread *thread = &threads[started];
+    weir_signals_block(&before);
+    for (; runtime->started < count; runtime->started++) {
+        struct weir_runtime_thread *thread = &runtime->threads[runtime->started];
 
-        *thread = (struct runtime_thread){ .runtime = runtime,
-                                           .shard = runtime->shards.shard[started],
-                                           .cpu = cpus->cpu[started % cpus->count] };
+        *thread = (struct weir_runtime_thread){ .runtime = runtime,
+                                                .shard = runtime->shards.shard[runtime->started],
+                                                .cpu = cpus->cpu[runtime->started % cpus->count] };
         error = pthread_create(&thread->thread, NULL, thread_main, thread);
         if (error)
             break;
@@ -318,43 +270,41 @@ static unsigned threads_start(struct runtime *runtime, struct runtime_thread *th
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     runtime_fail(runtime, -error);
     pthread_mutex_lock(&runtime->mutex);
-    while (runtime->arrived < started)
+    while (runtime->arrived < runtime->started)
         pthread_cond_wait(&runtime->cond, &runtime->mutex);
     runtime->open_gate = true;
     pthread_cond_broadcast(&runtime->cond);
     pthread_mutex_unlock(&runtime->mutex);
-    return started;
 }
 
-static int runtime_run(struct runtime *runtime, const struct weir_cpu_list *cpus)
+static void here_start(struct weir_runtime *runtime)
 {
-    struct runtime_thread *threads = calloc(runtime->shards.count, sizeof *threads);
-    struct signals signals;
-    unsigned started;
+    int error = weir_signal_stack_open(&runtime->signal_stack);
 
-    if (!threads)
-        return -ENOMEM;
-    pthread_mutex_init(&runtime->mutex, NULL);
-    pthread_cond_init(&runtime->cond, NULL);
-    weir_overflow_watch();
-    signals_take(&signals, runtime);
-    started = threads_start(runtime, threads, cpus);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(threads[i].thread, NULL);
-    signals_give_back(&signals);
-    weir_overflow_unwatch();
-    pthread_cond_destroy(&runtime->cond);
-    pthread_mutex_destroy(&runtime->mutex);
-    free(threads);
-    return runtime->error;
+    runtime->owner = pthread_self();
+    if (error == 0)
+        error = shard_open(runtime, runtime->shards.shard[0]);
+    runtime_fail(runtime, error);
+    if (error == 0)
+        shard_begin(runtime, runtime->shards.shard[0]);
 }
 
-int weir_runtime_run(const struct weir_config *config, weir_driver_open *open, void *open_arg,
-                     void (*shard_main)(void *arg), void *arg)
+static void here_end(struct weir_runtime *runtime)
 {
-    struct runtime runtime = {
-        .config = config, .open = open, .open_arg = open_arg, .shard_main = shard_main, .arg = arg
-    };
+    if (runtime->shards.shard[0]->driver)
+        shard_loop(runtime->shards.shard[0]);
+    weir_shard_free(runtime->shards.shard[0]);
+    weir_signal_stack_close(&runtime->signal_stack);
+}
+
+static bool runtime_is_here(const struct weir_runtime *runtime)
+{
+    return runtime->config.flavour == WEIR_CURRENT_THREAD;
+}
+
+int weir_runtime_start(struct weir_runtime **runtime, const struct weir_config *config,
+                       const struct weir_runtime_net *net, void (*shard_main)(void *arg), void *arg)
+{
     struct weir_cpu_list cpus;
     unsigned count = 0;
     char why[160];
@@ -367,11 +317,60 @@ int weir_runtime_run(const struct weir_config *config, weir_driver_open *open, v
         return error;
     }
     weir_cycles_per_us(); /* measured here, once, and not in the middle of a turn */
-    error = shards_make(&runtime, count);
-    if (error == 0)
-        error = runtime_run(&runtime, &cpus);
+    error = runtime_make(runtime, config, count);
+    if (error < 0)
+        return error;
+    (*runtime)->net = *net;
+    (*runtime)->shard_main = shard_main;
+    (*runtime)->arg = arg;
+    if (!shard_main)
+        atomic_fetch_add(&(*runtime)->shards.busy, 1); /* held */
+    weir_overflow_watch();
+    if (config->signals)
+        weir_signals_take(&(*runtime)->signals, &(*runtime)->shards);
+    if (runtime_is_here(*runtime))
+        here_start(*runtime);
     else
-        weir_log("cannot start %u shards: %s", count, strerror(-error));
-    shards_free(&runtime.shards);
+        threads_start(*runtime, &cpus);
+    if ((*runtime)->error == 0 || shard_main)
+        return 0; /* those that failed with a main end at once: weir_runtime_end() says why */
+    weir_runtime_let_go(*runtime);
+    (*runtime)->net.closed = NULL; /* the caller's, on an error */
+    return weir_runtime_end(*runtime);
+}
+
+void weir_runtime_let_go(struct weir_runtime *runtime)
+{
+    struct weir_shards *shards = &runtime->shards;
+
+    if (atomic_fetch_sub(&shards->busy, 1) == 1)
+        for (unsigned i = 0; i < shards->count; i++)
+            shards->wake(shards->shard[i]);
+}
+
+int weir_runtime_end(struct weir_runtime *runtime)
+{
+    int error;
+
+    if (runtime_is_here(runtime))
+        here_end(runtime);
+    for (unsigned i = 0; i < runtime->started; i++)
+        pthread_join(runtime->threads[i].thread, NULL);
+    weir_signals_give_back(&runtime->signals);
+    weir_overflow_unwatch();
+    error = runtime->error;
+    if (runtime->net.closed)
+        runtime->net.closed(runtime->net.arg);
+    runtime_dispose(runtime);
     return error;
+}
+
+int weir_runtime_run(const struct weir_config *config, weir_driver_open *open, void *open_arg,
+                     void (*shard_main)(void *arg), void *arg)
+{
+    const struct weir_runtime_net net = { .open = open, .arg = open_arg };
+    struct weir_runtime *runtime;
+    int error = weir_runtime_start(&runtime, config, &net, shard_main, arg);
+
+    return error < 0 ? error : weir_runtime_end(runtime);
 }

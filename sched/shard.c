@@ -1,7 +1,7 @@
 /* shard.c - one turn of the loop, and what a shard is made of.
  *
- * The order of a turn is the policy: other shards first (their replies free our credits), then the
- * world, then what is due, then the fibers all that made runnable; what they ask of other shards
+ * The order of a turn is the policy: other shards first (their replies free our credits), then other
+ * threads, then the world, then what is due, then the fibers all that made runnable; what they ask of other shards
  * goes out last, in one batch.  A turn that finds nothing to do ends up sleeping in the driver, so
  * that submitting, waiting and reaping are one system call.
  *
@@ -17,6 +17,7 @@
 #include "core/cpu.h"
 #include "sched/call.h"
 #include "sched/fiber.h"
+#include "sched/mail.h"
 
 enum {
     SHARD_LOOKS = 64,     /* at the rings, per turn of a shard that spins */
@@ -33,8 +34,8 @@ _Thread_local struct weir_shard *weir_shard_current __attribute__((tls_model("in
 
 void weir_shard_missing(const char *call)
 {
-    weir_panic("%s: no shard runs on this thread; call it from a function that weir_run or "
-               "weir_sim_run started",
+    weir_panic("%s: no shard runs on this thread; start a runtime with weir_run, or with "
+               "weir_runtime_new and weir_block_on, and call it from the function that runs there",
                call);
 }
 
@@ -91,7 +92,7 @@ static void shard_stopping(struct weir_shard *shard)
 {
     struct weir_link *link;
 
-    weir_alarm_set(&shard->grace, weir_after(shard->all->grace));
+    weir_wheel_add(&shard->wheel, &shard->grace, weir_after(shard->all->grace));
     while ((link = weir_list_pop(&shard->stop_waits)) != NULL)
         weir_future_set(&weir_container_of(link, struct weir_stop_wait, link)->future, 0);
 }
@@ -205,7 +206,7 @@ static weir_time shard_may_sleep(struct weir_shard *shard)
      * what it has pushed.  The same for orders, whose senders write wake_fd in any case. */
     atomic_store_explicit(&shard->asleep, true, memory_order_relaxed);
     weir_fence();
-    if (weir_calls_pending(shard)) {
+    if (weir_calls_pending(shard) || weir_mail_pending(shard)) {
         atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
         return 0;
     }
@@ -314,6 +315,7 @@ bool weir_shard_turn(struct weir_shard *shard)
     shard->now = shard->clock(shard);
     worked = shard_orders(shard);
     worked |= shard_calls(shard);
+    worked |= weir_mail_deliver(shard);
     worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);
@@ -391,6 +393,7 @@ int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *a
     weir_list_init(&shard->stop_waits);
     weir_list_init(&shard->cancelling);
     weir_wheel_init(&shard->wheel, 0);
+    shard->no_timers = !config->timers;
     weir_scope_init(&shard->root);
     weir_alarm_init(&shard->grace, shard_grace_over);
     weir_stacks_init(&shard->stacks, config->fiber_stack);

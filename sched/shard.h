@@ -55,6 +55,7 @@ struct weir_shards {
     _Atomic unsigned dumps;    /* times a report of all fibers was asked for */
     weir_time grace;
     void (*wake)(struct weir_shard *shard); /* makes a sleeping shard look up */
+    struct weir_runtime *runtime;           /* NULL in the simulation */
 };
 
 enum weir_stop_level { WEIR_RUNNING, WEIR_STOPPING, WEIR_CUTTING };
@@ -69,6 +70,7 @@ struct weir_shard {
     uint64_t quantum;         /* in cycles; 0: the simulation counts fibers instead */
     uint64_t quantum_yielded; /* when all that can run has yielded */
     struct weir_wheel wheel;
+    bool no_timers; /* weir_config.timers is off */
     struct weir_driver *driver;
     struct weir_context loop; /* where a suspending fiber switches to */
 
@@ -117,6 +119,7 @@ struct weir_shard {
 
     /* Set by the sleeper, read by those who might have to wake it; pairs with calls_flush. */
     _Alignas(64) _Atomic bool asleep;
+    struct weir_mail *_Atomic mail; /* from any thread: mail.h; the last one first */
     _Atomic uint32_t load; /* open connections; read by the acceptor of another shard */
 };
 

@@ -29,9 +29,20 @@ bool weir_alarm_armed(const struct weir_alarm *alarm)
     return !weir_list_empty(&alarm->link);
 }
 
+static struct weir_shard *timers_here(const char *call)
+{
+    struct weir_shard *shard = weir_shard_here(call);
+
+    if (weir_unlikely(shard->no_timers))
+        weir_panic("%s: this runtime has no timers, so nothing can sleep or have a deadline; set "
+                   "weir_config.timers to have them",
+                   call);
+    return shard;
+}
+
 void weir_alarm_set(struct weir_alarm *alarm, weir_time when)
 {
-    struct weir_shard *shard = weir_shard_here("weir_alarm_set");
+    struct weir_shard *shard = timers_here("weir_alarm_set");
 
     if (weir_alarm_armed(alarm))
         weir_wheel_del(&shard->wheel, alarm);
@@ -57,7 +68,7 @@ static void timer_cancel(struct weir_future *future)
 
 void weir_timer_start(struct weir_timer *timer, weir_time when)
 {
-    struct weir_shard *shard = weir_shard_here("weir_timer_start");
+    struct weir_shard *shard = timers_here("weir_timer_start");
 
     weir_future_init(&timer->future, timer_cancel);
     weir_alarm_init(&timer->alarm, timer_fire);

@@ -28,9 +28,16 @@ enum weir_stack_kind {
     WEIR_STACK_NATIVE, /* TCP/IP of our own, on the device `dev`; the kernel's sockets beside it */
 };
 
+enum weir_flavour {
+    WEIR_SHARDED,        /* a pinned thread per shard */
+    WEIR_CURRENT_THREAD, /* one shard and no thread: whoever made the runtime runs it, while it is in
+                          * weir_block_on or weir_run */
+};
+
 enum weir_congestion { WEIR_CONGESTION_CUBIC, WEIR_CONGESTION_RENO };
 
 struct weir_config {
+    enum weir_flavour flavour; /* default WEIR_SHARDED */
     unsigned shards;  /* 0: one per CPU of `cpus`; if that is NULL, within the cgroup's CPU quota */
     const char *cpus; /* such as "0,2-3"; NULL: the affinity mask of the process */
     enum weir_poll poll;
@@ -47,6 +54,11 @@ struct weir_config {
     bool signals;         /* SIGINT, SIGTERM stop, SIGUSR1 lists the fibers; default true.  Of two
                            * runtimes side by side the first to start has them */
     bool quiet;           /* say nothing at start; default false */
+    const char *thread_name; /* threads are called NAME-0, NAME-1, ...; of at most 11 bytes; default
+                              * "weir" */
+    bool io;                 /* sockets; default true.  Off: using one ends the program with a
+                              * sentence that names this setting */
+    bool timers;             /* default true.  Off: so does sleeping, and a deadline */
     uint64_t seed;        /* of the shards' random numbers; 0: taken from the kernel */
 
     /* --- for the native stack; texts are kept, not copied --- */
@@ -76,6 +88,36 @@ WEIR_API int weir_config_set(struct weir_config *config, const char *option, con
  * line in the log that says why, and for the native stack's device how to mend it.  Not from inside
  * a shard. */
 WEIR_API int weir_run(const struct weir_config *config, void (*shard_main)(void *arg), void *arg);
+
+/* A runtime that stays until it is freed: new, then any number of weir_block_on, then free.  Errors
+ * as weir_run.  weir_run itself is one of these, with shard_main on each shard. */
+struct weir_runtime;
+
+WEIR_API int weir_runtime_new(struct weir_runtime **runtime, const struct weir_config *config);
+
+/* Runs fn(arg) in a fiber and blocks this thread until it has returned; *result (or NULL) is what it
+ * returned.  On shard 0 (WEIR_SHARDED), from any thread that runs no shard; or in this thread
+ * (WEIR_CURRENT_THREAD), which must be the one that made the runtime: other fibers of it run
+ * meanwhile, and only then.  0; -EAGAIN or -ENOMEM: no fiber could be had; -ESHUTDOWN: the runtime
+ * was cut off before.  From inside a shard it ends the program with a sentence that says what to do
+ * instead. */
+WEIR_API int weir_block_on(struct weir_runtime *runtime, int64_t (*fn)(void *arg), void *arg,
+                           int64_t *result);
+
+/* The same on the shard `to`, from any thread that runs no shard.  A current-thread runtime gets to
+ * it when its own thread is in weir_block_on.  -EINVAL: no such shard. */
+WEIR_API int weir_submit(struct weir_runtime *runtime, unsigned to, int64_t (*fn)(void *arg),
+                         void *arg, int64_t *result);
+
+/* Asks it to stop, as weir_stop does.  From any thread. */
+WEIR_API void weir_runtime_stop(struct weir_runtime *runtime);
+
+/* Cancels what still runs in it, waits until all of that has ended, and frees it.  Nobody may be in
+ * weir_block_on or weir_submit.  NULL is fine. */
+WEIR_API void weir_runtime_free(struct weir_runtime *runtime);
+
+/* That of the running shard; NULL in a simulation. */
+WEIR_API struct weir_runtime *weir_runtime_here(void);
 
 /* Asks the runtime of the running shard to stop, as SIGTERM does.  Never suspends. */
 WEIR_API void weir_stop(void);

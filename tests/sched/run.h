@@ -29,6 +29,8 @@ static inline void test_config(struct weir_config *config, unsigned shards)
 {
     memset(config, 0, sizeof *config);
     config->shards = shards;
+    config->thread_name = "weir";
+    config->timers = true;
     config->fiber_stack = 64 * 1024;
     config->fibers_max = 10000;
     config->idle_spin = WEIR_US(50);
