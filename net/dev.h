@@ -44,9 +44,14 @@ struct weir_dev_ops {
     unsigned (*rx)(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsigned max);
 
     /* Sends: takes over one owner of each, and drops (and counts) what has no room. It may keep
-     * packets until tx_flush, and reads their bytes until it frees them. */
+     * packets until tx_flush, and reads their bytes until it frees them.  A packet with more owners
+     * may be in a list of theirs: then buf.next and `any` are not the device's to use. */
     void (*tx)(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsigned count);
     void (*tx_flush)(struct weir_dev_queue *queue);
+
+    /* How many packets tx is sure to take from now on, to whomever they go: what can wait is not
+     * sent then.  Falls only by what is sent.  NULL: the device cannot tell. */
+    unsigned (*room)(struct weir_dev_queue *queue);
 
     /* When it has something to do by itself (delayed packets): shard time; WEIR_NEVER. */
     weir_time (*next)(const struct weir_dev_queue *queue);
@@ -92,7 +97,7 @@ struct weir_dev_config {
     const char *pcap;
     unsigned queues;
     uint64_t seed;
-    uint16_t mtu; /* 0: the device's own */
+    uint16_t mtu; /* 0: the device's own; a tap's kernel side gets it, too */
 };
 
 int weir_dev_open(struct weir_dev **dev, const struct weir_dev_config *config, char *why,
@@ -139,8 +144,9 @@ int weir_impair_open(struct weir_dev **dev, struct weir_dev *below,
 int weir_pcap_open(struct weir_dev **dev, struct weir_dev *below, const char *path, char *why,
                    size_t why_size);
 
-/* --- tap.c: "NAME" or "" (the kernel names it); see its head for what is set up --- */
-int weir_tap_open(struct weir_dev **dev, const char *name, unsigned queues, char *why,
+/* --- tap.c: "NAME" or "" (the kernel names it); see its head for what is set up.  An `mtu` that is
+ * not 0 becomes that of the kernel's side, too --- */
+int weir_tap_open(struct weir_dev **dev, const char *text, unsigned queues, uint16_t mtu, char *why,
                   size_t why_size);
 
 /* --- load.c: loads weir-dpdk.so and opens by it --- */

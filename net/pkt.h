@@ -56,7 +56,8 @@ struct weir_pkt_rx {
     uint16_t off;
 };
 
-/* A place in a TCP send queue; payload only: buf.data/len are the payload while it is queued. */
+/* A place in a TCP send queue; the payload is the last seg.len bytes of the buffer, in front of it
+ * may be headers. */
 struct weir_pkt_seg {
     uint32_t seq;  /* of the first byte */
     uint32_t len;  /* bytes, without SYN and FIN */
@@ -112,6 +113,13 @@ struct weir_pkts {
 };
 
 void weir_pkts_init(struct weir_pkts *pkts, uint32_t max);
+
+/* More are out than the given number of eighths.  Queues that wait for somebody else take none
+ * then: the rest is for what gets them moving again, and for what does not stay. */
+static inline bool weir_pkts_scarce(const struct weir_pkts *pkts, uint32_t eighths)
+{
+    return pkts->pool.live > (uint64_t)pkts->pool.max * eighths / 8;
+}
 
 /* All must have come back; with an heir they need not, and it has the memory from here on. */
 void weir_pkts_free(struct weir_pkts *pkts);

@@ -14,6 +14,7 @@
  * Invariants, of a lane: `line` is sorted by due; held <= IMPAIR_HELD is how many are in `line` and
  * `aside`. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,6 +417,13 @@ static unsigned impair_rx(struct weir_dev_queue *queue, struct weir_pkt **pkts, 
     return count;
 }
 
+static unsigned impair_room(struct weir_dev_queue *queue)
+{
+    struct weir_dev_queue *below = impair_queue_of(queue)->below;
+
+    return below->dev->ops->room ? below->dev->ops->room(below) : UINT_MAX;
+}
+
 static weir_time impair_next(const struct weir_dev_queue *queue)
 {
     const struct impair_queue *q = impair_queue_of(queue);
@@ -498,6 +506,7 @@ static const struct weir_dev_ops impair_ops = {
     .rx = impair_rx,
     .tx = impair_tx,
     .tx_flush = impair_tx_flush,
+    .room = impair_room,
     .next = impair_next,
     .close = impair_close,
 };

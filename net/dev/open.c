@@ -34,11 +34,7 @@ static int open_loop(struct weir_dev **dev, const struct weir_dev_config *config
 static int open_tap(struct weir_dev **dev, const struct weir_dev_config *config, const char *args,
                     char *why, size_t why_size)
 {
-    int error = weir_tap_open(dev, args, config->queues, why, why_size);
-
-    if (!error && config->mtu)
-        (*dev)->mtu = config->mtu;
-    return error;
+    return weir_tap_open(dev, args, config->queues, config->mtu, why, why_size);
 }
 
 static int open_dpdk(struct weir_dev **dev, const struct weir_dev_config *config, const char *args,

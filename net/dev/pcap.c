@@ -7,6 +7,7 @@
  * A file that cannot be written to (the disk is full) is told of once and left alone from then on;
  * the packets go on.  One lock serves all queues. */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,13 @@ static void pcap_tx_flush(struct weir_dev_queue *queue)
     queue->stats = q->below->stats;
 }
 
+static unsigned pcap_room(struct weir_dev_queue *queue)
+{
+    struct weir_dev_queue *below = pcap_queue_of(queue)->below;
+
+    return below->dev->ops->room ? below->dev->ops->room(below) : UINT_MAX;
+}
+
 static weir_time pcap_next(const struct weir_dev_queue *queue)
 {
     const struct pcap_queue *q = pcap_queue_of(queue);
@@ -183,6 +191,7 @@ static const struct weir_dev_ops pcap_ops = {
     .rx = pcap_rx,
     .tx = pcap_tx,
     .tx_flush = pcap_tx_flush,
+    .room = pcap_room,
     .next = pcap_next,
     .close = pcap_close,
 };

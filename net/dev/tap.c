@@ -3,9 +3,9 @@
  * One descriptor per queue.  Each frame has a virtio header in front, by which the kernel leaves
  * checksums and segmentation to us and we leave them to it: what it sends is taken as good, and
  * comes in frames of up to 64 KiB (WEIR_PKT_GSO).  Those stand in buffers of the queue's own, up to
- * TAP_BIG of them; one that finds none free is dropped and counted.  A frame is read into a packet
- * of the pool with a big buffer behind it, so that frames of the usual size are never copied and
- * need to be read only once, whatever their size.
+ * WEIR_TAP_BIG of them; one that finds none free is dropped and counted.  A frame is read into a
+ * packet of the pool with a big buffer behind it, so that frames of the usual size are never copied
+ * and need to be read only once, whatever their size.
  *
  * UDP segmentation (TUN_F_USO4) is left off: the kernel would hand over many datagrams as one,
  * which we would have to cut up; it does that as well itself.
@@ -21,69 +21,34 @@
  * one than the kernel's side has.
  *
  * Invariant: q->big is a buffer whenever the pool of big ones is not exhausted. */
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include "net/dev.h"
+#include "net/dev/tap.h"
 
 enum {
-    TAP_BIG = 128,          /* buffers of 64 KiB, per queue */
-    TAP_FRAME = 65536 + 64, /* IP's most, and Ethernet with VLAN */
-    TAP_PIECES = 64,        /* of one frame that is sent */
+    TAP_PIECES = 64, /* of one frame that is sent */
     TAP_ETHER = 14,
     TAP_TSO_MAX = 65535 - 60 - 60, /* less the longest headers */
-    TAP_MTU_MAX = 65521,
-    TCP_CSUM = 16, /* offset of the checksum in the header */
+    TCP_CSUM = 16,                 /* offset of the checksum in the header */
     UDP_CSUM = 6,
 };
 
-struct tap_queue {
-    struct weir_dev_queue base;
-    struct weir_pkts *pkts;
-    struct weir_pool big_pool; /* of struct weir_pkt, headroom, TAP_FRAME */
-    struct weir_pkt *small;    /* to be read into next; NULL: none yet */
-    struct weir_pkt *big;      /* behind it */
-    int fd;                    /* from open to close of the device */
-    bool detached, gone, told_down;
-};
-
-struct tap_dev {
-    struct weir_dev dev;
-    char name[IFNAMSIZ];
-    unsigned open; /* queues[] with a descriptor */
-    struct tap_queue queue[];
-};
-
-/* What is behind "tap:". */
-struct tap_spec {
-    char name[IFNAMSIZ];
-    struct in_addr host4;
-    struct in6_addr host6;
-    uint8_t prefix4, prefix6; /* 0: no such address */
-    uint16_t mtu;             /* 0: as it is */
-    uint8_t mac[6];
-    bool has_mac;
-};
-
-static struct tap_dev *tap_of(struct weir_dev *dev)
+static struct weir_tap_dev *tap_of(struct weir_dev *dev)
 {
-    return weir_container_of(dev, struct tap_dev, dev);
+    return weir_container_of(dev, struct weir_tap_dev, dev);
 }
 
-static struct tap_queue *tap_queue_of(struct weir_dev_queue *queue)
+static struct weir_tap_queue *tap_queue_of(struct weir_dev_queue *queue)
 {
-    return weir_container_of(queue, struct tap_queue, base);
+    return weir_container_of(queue, struct weir_tap_queue, base);
 }
 
 /* --- packets in --- */
@@ -93,7 +58,7 @@ static void tap_big_release(struct weir_buf *buf)
     weir_pool_put(buf->origin, weir_pkt_of(buf));
 }
 
-static struct weir_pkt *tap_big_get(struct tap_queue *q)
+static struct weir_pkt *tap_big_get(struct weir_tap_queue *q)
 {
     struct weir_pkt *pkt = weir_pool_get(&q->big_pool);
 
@@ -110,7 +75,7 @@ static struct weir_pkt *tap_big_get(struct tap_queue *q)
 
 /* The tap was deleted.  Its descriptor would be readable for ever: something that never is takes
  * its place. */
-static void tap_gone(struct tap_queue *q)
+static void tap_gone(struct weir_tap_queue *q)
 {
     int never = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
@@ -125,7 +90,7 @@ static void tap_gone(struct tap_queue *q)
 
 /* Reads a frame into q->small and, from WEIR_PKT_ROOM on, q->big.  Its length; 0: there is none.
  * Without q->big one byte more than the room tells that it was too long. */
-static uint32_t tap_read(struct tap_queue *q, struct virtio_net_hdr *header)
+static uint32_t tap_read(struct weir_tap_queue *q, struct virtio_net_hdr *header)
 {
     uint8_t beyond;
     struct iovec iov[3] = {
@@ -137,7 +102,7 @@ static uint32_t tap_read(struct tap_queue *q, struct virtio_net_hdr *header)
 
     if (q->big) {
         iov[2].iov_base = q->big->buf.data + WEIR_PKT_ROOM;
-        iov[2].iov_len = TAP_FRAME - WEIR_PKT_ROOM;
+        iov[2].iov_len = WEIR_TAP_FRAME - WEIR_PKT_ROOM;
     }
     do
         n = readv(q->fd, iov, 3);
@@ -148,7 +113,7 @@ static uint32_t tap_read(struct tap_queue *q, struct virtio_net_hdr *header)
 }
 
 /* The packet that tap_read has filled. */
-static struct weir_pkt *tap_taken(struct tap_queue *q, uint32_t len)
+static struct weir_pkt *tap_taken(struct weir_tap_queue *q, uint32_t len)
 {
     struct weir_pkt *pkt;
 
@@ -176,7 +141,7 @@ static uint16_t tap_rx_flags(const struct virtio_net_hdr *header)
 }
 
 /* Whether a frame was taken from the kernel; *pkt is NULL if it was dropped. */
-static bool tap_rx_one(struct tap_queue *q, struct weir_pkt **pkt)
+static bool tap_rx_one(struct weir_tap_queue *q, struct weir_pkt **pkt)
 {
     struct virtio_net_hdr header;
     uint32_t len;
@@ -203,7 +168,7 @@ static bool tap_rx_one(struct tap_queue *q, struct weir_pkt **pkt)
  * the kernel, which has a bound of its own. */
 static unsigned tap_rx(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsigned max)
 {
-    struct tap_queue *q = tap_queue_of(queue);
+    struct weir_tap_queue *q = tap_queue_of(queue);
     unsigned got = 0;
 
     for (unsigned i = 0; i < max; i++) {
@@ -242,7 +207,7 @@ static void tap_tx_header(struct virtio_net_hdr *header, const struct weir_pkt *
 }
 
 /* The interface is down, most likely: said once, for nothing gets through. */
-static void tap_tx_failed(struct tap_queue *q, int error)
+static void tap_tx_failed(struct weir_tap_queue *q, int error)
 {
     q->base.stats.tx_dropped++;
     if (error != EIO || q->told_down || q->gone)
@@ -251,7 +216,7 @@ static void tap_tx_failed(struct tap_queue *q, int error)
     weir_log("%s is down: ip link set %s up", q->base.dev->name, tap_of(q->base.dev)->name);
 }
 
-static void tap_tx_one(struct tap_queue *q, const struct weir_pkt *pkt)
+static void tap_tx_one(struct weir_tap_queue *q, const struct weir_pkt *pkt)
 {
     struct virtio_net_hdr header;
     struct iovec iov[1 + TAP_PIECES] = { { &header, sizeof header } };
@@ -298,7 +263,7 @@ static weir_time tap_next(const struct weir_dev_queue *queue)
 
 /* --- opening and closing a queue --- */
 
-static int tap_attach(struct tap_queue *q, short how)
+static int tap_attach(struct weir_tap_queue *q, short how)
 {
     struct ifreq request = { .ifr_flags = how };
 
@@ -309,7 +274,7 @@ static int tap_queue_open(struct weir_dev *dev, unsigned index, struct weir_shar
                           struct weir_pkts *pkts, struct weir_dev_queue **queue, char *why,
                           size_t why_size)
 {
-    struct tap_queue *q = &tap_of(dev)->queue[index];
+    struct weir_tap_queue *q = &tap_of(dev)->queue[index];
     int error;
 
     weir_assert(index < dev->queues && !q->pkts);
@@ -329,7 +294,7 @@ static int tap_queue_open(struct weir_dev *dev, unsigned index, struct weir_shar
  * on other shards, so that memory stays until the device is closed. */
 static void tap_queue_close(struct weir_dev_queue *queue)
 {
-    struct tap_queue *q = tap_queue_of(queue);
+    struct weir_tap_queue *q = tap_queue_of(queue);
 
     if (queue->dev->queues > 1 && !q->gone)
         q->detached = tap_attach(q, IFF_DETACH_QUEUE) == 0;
@@ -343,7 +308,7 @@ static void tap_queue_close(struct weir_dev_queue *queue)
 
 static void tap_close(struct weir_dev *dev)
 {
-    struct tap_dev *tap = tap_of(dev);
+    struct weir_tap_dev *tap = tap_of(dev);
 
     for (unsigned i = 0; i < tap->open; i++) {
         weir_assert(!tap->queue[i].pkts);
@@ -364,344 +329,28 @@ static const struct weir_dev_ops tap_ops = {
     .close = tap_close,
 };
 
-/* --- reading the text --- */
+/* --- opening --- */
 
-static int tap_wrong(char *why, size_t why_size, const char *what, const char *word)
-{
-    snprintf(why, why_size,
-             "tap: %s '%s': it goes like tap:weir0,host=10.7.0.1/24,host=fd07::1/64,mtu=1500", what,
-             word);
-    return -EINVAL;
-}
-
-static bool tap_number(const char *text, unsigned long min, unsigned long max, unsigned long *value)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)*text))
-        return false;
-    *value = strtoul(text, &end, 10);
-    return *end == '\0' && *value >= min && *value <= max;
-}
-
-/* "ADDR/PREFIX" of the kernel's side. */
-static bool tap_read_host(struct tap_spec *spec, char *word)
-{
-    char *slash = strchr(word, '/');
-    unsigned long prefix;
-    bool right = false;
-
-    if (!slash)
-        return false;
-    *slash = '\0';
-    if (inet_pton(AF_INET, word, &spec->host4) == 1 && tap_number(slash + 1, 1, 32, &prefix)) {
-        spec->prefix4 = (uint8_t)prefix;
-        right = true;
-    } else if (inet_pton(AF_INET6, word, &spec->host6) == 1 &&
-               tap_number(slash + 1, 1, 128, &prefix)) {
-        spec->prefix6 = (uint8_t)prefix;
-        right = true;
-    }
-    *slash = '/';
-    return right;
-}
-
-static bool tap_read_mac(struct tap_spec *spec, const char *word)
-{
-    unsigned byte[6];
-    int end = 0;
-
-    if (sscanf(word, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
-               &byte[5], &end) != 6 ||
-        word[end] != '\0' || (byte[0] & 1))
-        return false;
-    for (unsigned i = 0; i < 6; i++)
-        spec->mac[i] = (uint8_t)byte[i];
-    spec->has_mac = true;
-    return true;
-}
-
-static bool tap_read_option(struct tap_spec *spec, char *word)
-{
-    unsigned long value;
-
-    if (strncmp(word, "host=", 5) == 0)
-        return tap_read_host(spec, word + 5);
-    if (strncmp(word, "mac=", 4) == 0)
-        return tap_read_mac(spec, word + 4);
-    if (strncmp(word, "mtu=", 4) == 0 && tap_number(word + 4, 68, TAP_MTU_MAX, &value)) {
-        spec->mtu = (uint16_t)value;
-        return true;
-    }
-    return false;
-}
-
-static int tap_read_spec(struct tap_spec *spec, const char *text, char *why, size_t why_size)
-{
-    char copy[256], *word, *rest = copy;
-
-    *spec = (struct tap_spec){ .prefix4 = 0 };
-    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
-        return tap_wrong(why, why_size, "too long:", text);
-    word = strsep(&rest, ",");
-    if (strlen(word) >= IFNAMSIZ || strpbrk(word, "/: \t%") || word[0] == '.')
-        return tap_wrong(why, why_size, "not a name for an interface:", word);
-    snprintf(spec->name, sizeof spec->name, "%s", word);
-    while ((word = strsep(&rest, ",")) != NULL)
-        if (!tap_read_option(spec, word))
-            return tap_wrong(why, why_size, "cannot read", word);
-    return 0;
-}
-
-/* --- the kernel's side --- */
-
-static int tap_socket_ioctl(int family, unsigned long what, void *request)
-{
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int error = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (ioctl(fd, what, request) < 0)
-        error = -errno;
-    close(fd);
-    return error;
-}
-
-static void tap_request(struct ifreq *request, const struct tap_dev *tap)
-{
-    memset(request, 0, sizeof *request);
-    memcpy(request->ifr_name, tap->name, sizeof request->ifr_name);
-}
-
-static int tap_set_in_addr(const struct tap_dev *tap, unsigned long what, struct in_addr in)
-{
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = in };
-    struct ifreq request;
-
-    tap_request(&request, tap);
-    memcpy(&request.ifr_addr, &addr, sizeof addr);
-    return tap_socket_ioctl(AF_INET, what, &request);
-}
-
-static int tap_set_host4(const struct tap_dev *tap, const struct tap_spec *spec)
-{
-    struct in_addr mask = { htonl(UINT32_MAX << (32 - spec->prefix4)) };
-    int error = tap_set_in_addr(tap, SIOCSIFADDR, spec->host4);
-
-    return error ? error : tap_set_in_addr(tap, SIOCSIFNETMASK, mask);
-}
-
-static int tap_set_host6(const struct tap_dev *tap, const struct tap_spec *spec)
-{
-    struct { /* struct in6_ifreq of linux/ipv6.h, which cannot be included beside netinet/in.h */
-        struct in6_addr addr;
-        uint32_t prefix;
-        int index;
-    } request = { spec->host6, spec->prefix6, (int)if_nametoindex(tap->name) };
-    int error = tap_socket_ioctl(AF_INET6, SIOCSIFADDR, &request);
-
-    return error == -EEXIST ? 0 : error;
-}
-
-static int tap_set_mtu(const struct tap_dev *tap, uint16_t mtu)
-{
-    struct ifreq request;
-
-    tap_request(&request, tap);
-    request.ifr_mtu = mtu;
-    return tap_socket_ioctl(AF_INET, SIOCSIFMTU, &request);
-}
-
-static int tap_get_mtu(struct tap_dev *tap)
-{
-    struct ifreq request;
-    int error;
-
-    tap_request(&request, tap);
-    error = tap_socket_ioctl(AF_INET, SIOCGIFMTU, &request);
-    tap->dev.mtu = (uint16_t)weir_min_u64((uint64_t)request.ifr_mtu, TAP_MTU_MAX);
-    return error;
-}
-
-static int tap_up(const struct tap_dev *tap)
-{
-    struct ifreq request;
-    int error;
-
-    tap_request(&request, tap);
-    error = tap_socket_ioctl(AF_INET, SIOCGIFFLAGS, &request);
-    if (error || (request.ifr_flags & IFF_UP))
-        return error;
-    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-    return tap_socket_ioctl(AF_INET, SIOCSIFFLAGS, &request);
-}
-
-static int tap_cannot(const struct tap_dev *tap, const char *what, int error, char *why,
-                      size_t why_size)
-{
-    if (error == -EPERM || error == -EACCES)
-        snprintf(why, why_size,
-                 "tap %s: not permitted to set %s: run as root or with CAP_NET_ADMIN, or let root "
-                 "set it by ip(8) and leave it away here",
-                 tap->name, what);
-    else
-        snprintf(why, why_size, "tap %s: cannot set %s (%s)", tap->name, what, strerror(-error));
-    return error;
-}
-
-/* The addresses last: an interface that is up starts to use them. */
-static int tap_set_up(struct tap_dev *tap, const struct tap_spec *spec, char *why, size_t why_size)
-{
-    int error;
-
-    if (spec->mtu && (error = tap_set_mtu(tap, spec->mtu)) != 0)
-        return tap_cannot(tap, "mtu", error, why, why_size);
-    if ((error = tap_get_mtu(tap)) != 0)
-        return tap_cannot(tap, "its size of frames", error, why, why_size);
-    error = tap_up(tap);
-    if (error == -EPERM || error == -EACCES)
-        weir_log("%s is down, and it is not permitted to change that: ip link set %s up",
-                 tap->dev.name, tap->name);
-    else if (error)
-        return tap_cannot(tap, "it up", error, why, why_size);
-    if (spec->prefix4 && (error = tap_set_host4(tap, spec)) != 0)
-        return tap_cannot(tap, "host", error, why, why_size);
-    if (spec->prefix6 && (error = tap_set_host6(tap, spec)) != 0)
-        return tap_cannot(tap, "host", error, why, why_size);
-    return 0;
-}
-
-/* --- the MAC address --- */
-
-static uint64_t tap_hash(uint64_t hash, const char *text)
-{
-    for (; *text; text++) /* FNV-1a, by Fowler, Noll and Vo, public domain */
-        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static void tap_set_mac(struct tap_dev *tap, const struct tap_spec *spec)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    char host[256] = "";
-    struct ifreq request;
-
-    if (spec->has_mac) {
-        memcpy(tap->dev.mac, spec->mac, sizeof tap->dev.mac);
-        return;
-    }
-    gethostname(host, sizeof host - 1);
-    hash = tap_hash(tap_hash(tap_hash(hash, "weir "), host), tap->name);
-    hash ^= hash >> 29;
-    memcpy(tap->dev.mac, &hash, sizeof tap->dev.mac);
-    tap->dev.mac[0] = (uint8_t)((tap->dev.mac[0] & 0xfc) | 2); /* locally administered, unicast */
-    tap_request(&request, tap);
-    if (ioctl(tap->queue[0].fd, SIOCGIFHWADDR, &request) == 0 &&
-        memcmp(request.ifr_hwaddr.sa_data, tap->dev.mac, sizeof tap->dev.mac) == 0)
-        tap->dev.mac[5] ^= 1;
-}
-
-/* --- the descriptors --- */
-
-static int tap_refused(const char *name, unsigned queues, int error, char *why, size_t why_size)
-{
-    const char *label = name[0] ? name : "weir0";
-
-    switch (error) {
-    case -ENOENT:
-    case -ENODEV:
-    case -ENXIO:
-        snprintf(why, why_size,
-                 "tap: no /dev/net/tun here: modprobe tun; for a container: --device /dev/net/tun");
-        break;
-    case -EPERM:
-    case -EACCES:
-        snprintf(
-            why, why_size,
-            "tap %s: not permitted: run as root or with CAP_NET_ADMIN, or let root make it for "
-            "you: ip tuntap add %s mode tap%s user $USER",
-            label, label, queues > 1 ? " multi_queue" : "");
-        break;
-    case -EBUSY:
-        snprintf(why, why_size, "tap %s: another program has it open: choose another name", label);
-        break;
-    case -EINVAL:
-        snprintf(why, why_size,
-                 "tap %s: there is one, but it is no %stap: choose another name, or remove it: ip "
-                 "link del %s",
-                 label, queues > 1 ? "multi-queue " : "", label);
-        break;
-    default:
-        snprintf(why, why_size, "tap %s: %s", label, strerror(-error));
-    }
-    return error;
-}
-
-/* One descriptor of the tap `name`, which the kernel fills in when it is "". */
-static int tap_open_fd(int *out, char name[IFNAMSIZ], short flags)
-{
-    struct ifreq request = { .ifr_flags = flags };
-    int header = sizeof(struct virtio_net_hdr);
-    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), error;
-
-    if (fd < 0)
-        return -errno;
-    memcpy(request.ifr_name, name, IFNAMSIZ);
-    if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
-        ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0) {
-        error = -errno;
-        close(fd);
-        return error;
-    }
-    memcpy(name, request.ifr_name, IFNAMSIZ);
-    *out = fd;
-    return 0;
-}
-
-/* A tap that was made multi-queue takes no descriptor that is not, nor the other way round. */
-static int tap_open_fds(struct tap_dev *tap, unsigned queues)
-{
-    short flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-    int error = 0;
-
-    if (queues > 1)
-        flags |= IFF_MULTI_QUEUE;
-    while (!error && tap->open < queues) {
-        struct tap_queue *q = &tap->queue[tap->open];
-
-        error = tap_open_fd(&q->fd, tap->name, flags);
-        if (error == -EINVAL && queues == 1)
-            error = tap_open_fd(&q->fd, tap->name, flags | IFF_MULTI_QUEUE);
-        if (error)
-            break;
-        weir_pool_init(&q->big_pool, sizeof(struct weir_pkt) + WEIR_PKT_HEADROOM + TAP_FRAME, 64,
-                       TAP_BIG);
-        tap->open++;
-    }
-    return error;
-}
-
-static int tap_init(struct tap_dev *tap, const struct tap_spec *spec, unsigned queues, char *why,
-                    size_t why_size)
+static int tap_init(struct weir_tap_dev *tap, const struct weir_tap_spec *spec, unsigned queues,
+                    char *why, size_t why_size)
 {
     int error;
 
     memcpy(tap->name, spec->name, sizeof tap->name);
-    error = tap_open_fds(tap, queues);
+    error = weir_tap_open_fds(tap, queues, why, why_size);
     if (error)
-        return tap_refused(spec->name, queues, error, why, why_size);
+        return error;
     snprintf(tap->dev.name, sizeof tap->dev.name, "tap %s", tap->name);
-    tap_set_mac(tap, spec);
-    return tap_set_up(tap, spec, why, why_size);
+    weir_tap_set_mac(tap, spec);
+    return weir_tap_set_up(tap, spec, why, why_size);
 }
 
-int weir_tap_open(struct weir_dev **dev, const char *name, unsigned queues, char *why,
+int weir_tap_open(struct weir_dev **dev, const char *text, unsigned queues, uint16_t mtu, char *why,
                   size_t why_size)
 {
-    struct tap_spec spec;
-    struct tap_dev *tap;
-    int error = tap_read_spec(&spec, name, why, why_size);
+    struct weir_tap_spec spec;
+    struct weir_tap_dev *tap;
+    int error = weir_tap_read_spec(&spec, text, mtu, why, why_size);
 
     weir_assert(queues > 0 && queues <= UINT16_MAX);
     if (error)

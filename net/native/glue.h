@@ -33,12 +33,15 @@ extern const struct weir_stack_ops weir_native_stack_ops;
 /* A user has it from here on: counted as open. */
 void weir_native_conn_open(struct weir_tcp *tcp);
 
-/* A packet with room for `size` bytes: of the shard's, or from the heap when it is bigger than
- * those (which only buffers of users and merged packets from another shard are); or NULL. */
-struct weir_pkt *weir_native_pkt(struct weir_native *native, size_t size);
-
 /* Sends that waited for packets go on as far as there are any now; whether any did. */
 bool weir_native_feed(struct weir_native *native);
+
+/* --- bigs.c --- */
+
+/* A packet with room for `size` bytes: of the shard's, or of the few that are longer; NULL: there
+ * is none, or none is that long. */
+struct weir_pkt *weir_native_pkt(struct weir_native *native, size_t size);
+void weir_native_bigs_init(struct weir_native *native);
 
 /* --- listener.c --- */
 

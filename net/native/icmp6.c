@@ -1,4 +1,4 @@
-/* icmp6.c - ICMPv6 in (RFC 4443, 8201), and on to neighbour discovery.
+/* icmp6.c - ICMPv6 in (RFC 4443, 8201), and on to neighbour and listener discovery.
  *
  * An echo to a group we are in is answered from an address of our own (4.2). */
 #include <errno.h>
@@ -56,16 +56,6 @@ static void icmp6_quoted(struct weir_native *native, struct weir_pkt *pkt,
     weir_icmp_report(native, pkt, &quote, error, mtu);
 }
 
-/* Queries of MLD, version 1 and 2 (RFC 3810 6.2): the general one, and any that may mean us. */
-static void icmp6_query(struct weir_iface *iface, struct weir_pkt *pkt, const struct weir_ip6 *ip)
-{
-    if (ip->hop_limit == 1 && weir_ip_is_link_local(&ip->source) && iface->index == WEIR_IFACE_WIRE)
-        weir_nd_report(iface, NULL);
-    else
-        iface->native->stats.icmp_bad++;
-    weir_pkt_free(pkt);
-}
-
 void weir_icmp6_input(struct weir_iface *iface, struct weir_pkt *pkt, const struct weir_ip6 *ip,
                       bool group)
 {
@@ -79,7 +69,8 @@ void weir_icmp6_input(struct weir_iface *iface, struct weir_pkt *pkt, const stru
     } else if (icmp.type >= ICMP6_ND_FIRST && icmp.type <= ICMP6_ND_LAST) {
         weir_nd_input(iface, pkt, ip, pkt->l4);
     } else if (icmp.type == ICMP6_MLD_QUERY) {
-        icmp6_query(iface, pkt, ip);
+        weir_mld_query(iface, pkt, ip);
+        weir_pkt_free(pkt);
     } else if (weir_ip_is_any(&ip->source) ||
                (iface->index == WEIR_IFACE_WIRE && weir_ip_is_local(iface->native, &ip->source))) {
         iface->native->stats.ip_bad++;

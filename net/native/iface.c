@@ -3,7 +3,8 @@
  * Addresses of the operator are used at once, IPv4 and IPv6: a server that starts is to serve.
  * They are announced (RFC 5227 2.3), probed for duplicates all the same, and given up with a line
  * in the log when somebody else has them.  Addresses we make ourselves wait for the probe (RFC 4862
- * 5.4); DHCP's are probed by dhcp.c before they come here.
+ * 5.4), and those from a router's prefix a random part of a second before it; DHCP's are probed by
+ * dhcp.c before they come here.
  *
  * Every shard keeps the same table by the same rules at the same times; only the lead transmits.
  *
@@ -12,7 +13,7 @@
 #include <string.h>
 #include "net/native/ip.h"
 
-enum { ANNOUNCE_EVERY_S = 2, DAD_S = 1, ANNOUNCEMENTS = 2 };
+enum { ANNOUNCE_EVERY_S = 2, DAD_S = 1, ANNOUNCEMENTS = 2, PROBE_DELAY_S = 1, PROBE_SALT = 4862 };
 
 void weir_iface_init(struct weir_iface *iface, struct weir_native *native, unsigned index,
                      struct weir_dev_queue *queue, uint16_t vlan)
@@ -33,6 +34,8 @@ void weir_iface_flush(struct weir_iface *iface)
     if (count == 0)
         return;
     iface->tx_count = 0;
+    iface->tx_room -= iface->tx_room < count ? iface->tx_room : count;
+    iface->tx_open = true;
     iface->queue->dev->ops->tx(iface->queue, iface->tx, count);
 }
 
@@ -163,6 +166,14 @@ const struct weir_iface_addr *weir_iface_source(const struct weir_iface *iface,
     return best;
 }
 
+const struct weir_iface_addr *weir_iface_link_local(const struct weir_iface *iface)
+{
+    for (unsigned i = 0; i < iface->addr_count; i++)
+        if (weir_ip_is_link_local(&iface->addr[i].ip) && weir_addr_usable(&iface->addr[i]))
+            return &iface->addr[i];
+    return NULL;
+}
+
 /* --- what changes with time --- */
 
 static void iface_gather4(struct weir_native *native)
@@ -203,6 +214,16 @@ static weir_time iface_speak(struct weir_iface *iface, unsigned i, weir_time now
     return layer->extra[i].announcements ? layer->extra[i].announce_at : WEIR_NEVER;
 }
 
+/* Joins the group of the address, then asks whether somebody has it (RFC 4862 5.4.2). */
+static void iface_probe(struct weir_iface *iface, unsigned i)
+{
+    iface->native->ip->extra[i].probe_at = 0;
+    if (!iface->native->ip->lead)
+        return;
+    weir_mld_join(iface, &iface->addr[i].ip);
+    weir_nd_probe(iface, &iface->addr[i].ip);
+}
+
 /* Duplicate detection (RFC 4862 5.4) and lifetimes (5.5.4) of one address.  When to look again; 0:
  * the address has ended. */
 static weir_time iface_age(struct weir_iface *iface, unsigned i, weir_time now, bool *changed)
@@ -213,6 +234,8 @@ static weir_time iface_age(struct weir_iface *iface, unsigned i, weir_time now, 
 
     if (addr->valid_until <= now)
         return 0;
+    if (layer->extra[i].probe_at && layer->extra[i].probe_at <= now)
+        iface_probe(iface, i);
     if (layer->extra[i].dad_until && layer->extra[i].dad_until <= now) {
         layer->extra[i].dad_until = 0;
         if (addr->state == WEIR_ADDR_TENTATIVE) {
@@ -220,6 +243,8 @@ static weir_time iface_age(struct weir_iface *iface, unsigned i, weir_time now, 
             layer->extra[i].announcements = 1;
             layer->extra[i].announce_at = now;
             *changed = true;
+            if (weir_ip_is_link_local(&addr->ip))
+                weir_mld_again(iface);
         }
     }
     if (addr->state == WEIR_ADDR_PREFERRED && addr->preferred_until <= now) {
@@ -227,7 +252,7 @@ static weir_time iface_age(struct weir_iface *iface, unsigned i, weir_time now, 
         *changed = true;
     }
     if (layer->extra[i].dad_until)
-        next = layer->extra[i].dad_until;
+        next = layer->extra[i].probe_at ? layer->extra[i].probe_at : layer->extra[i].dad_until;
     if (addr->preferred_until > now && addr->preferred_until < next)
         next = addr->preferred_until;
     return addr->valid_until < next ? addr->valid_until : next;
@@ -236,11 +261,14 @@ static weir_time iface_age(struct weir_iface *iface, unsigned i, weir_time now, 
 static void iface_remove(struct weir_iface *iface, unsigned i)
 {
     struct weir_ip_layer *layer = iface->native->ip;
+    struct weir_ip gone = iface->addr[i].ip;
     unsigned last = --iface->addr_count;
 
     iface->addr[i] = iface->addr[last];
-    if (iface->index == WEIR_IFACE_WIRE)
-        layer->extra[i] = layer->extra[last];
+    if (iface->index != WEIR_IFACE_WIRE)
+        return;
+    layer->extra[i] = layer->extra[last];
+    weir_mld_leave(iface, &gone);
 }
 
 static weir_time iface_age_all(struct weir_iface *iface, weir_time now, bool *changed)
@@ -311,6 +339,17 @@ struct weir_iface_addr *weir_iface_find(struct weir_iface *iface, const struct w
     return NULL;
 }
 
+/* RFC 4862 5.4.2: all hosts that a router's advertisement has reached make their addresses of it at
+ * the same time.  At random, but the same on every shard. */
+static weir_time iface_probe_delay(const struct weir_ip_layer *layer,
+                                   const struct weir_iface_addr *addr)
+{
+    if (addr->origin != WEIR_ADDR_SLAAC)
+        return 0;
+    return (weir_time)(weir_ip_secret(layer, addr->ip.byte, sizeof addr->ip.byte, PROBE_SALT) %
+                       WEIR_SEC(PROBE_DELAY_S));
+}
+
 static void iface_begin(struct weir_iface *iface, unsigned i)
 {
     struct weir_ip_layer *layer = iface->native->ip;
@@ -325,11 +364,10 @@ static void iface_begin(struct weir_iface *iface, unsigned i)
     }
     if (v4)
         return;
-    layer->extra[i].dad_until = now + WEIR_SEC(DAD_S);
-    if (layer->lead) {
-        weir_nd_report(iface, &addr->ip);
-        weir_nd_probe(iface, &addr->ip);
-    }
+    layer->extra[i].probe_at = now + iface_probe_delay(layer, addr);
+    layer->extra[i].dad_until = layer->extra[i].probe_at + WEIR_SEC(DAD_S);
+    if (layer->extra[i].probe_at == now)
+        iface_probe(iface, i);
 }
 
 static void iface_route(struct weir_iface *iface, const struct weir_iface_addr *addr)

@@ -44,7 +44,8 @@ int weir_ip_parse(struct weir_ip *ip, const char *text, size_t len)
     return inet_pton(AF_INET6, copy, ip->byte) == 1 && !weir_ip_is_v4(ip) ? 0 : -EINVAL;
 }
 
-int weir_ip_parse_prefix(struct weir_ip *ip, uint8_t *bits, const char *text, size_t len)
+/* "192.0.2.0/24", with bits of 128. */
+static int ip_parse_prefix(struct weir_ip *ip, uint8_t *bits, const char *text, size_t len)
 {
     const char *slash = memchr(text, '/', len), *at = slash ? slash + 1 : NULL;
     uint64_t value;
@@ -123,7 +124,7 @@ static int ip_add_address(struct ip_setup *setup, const char *item, size_t len)
                                     .valid_until = WEIR_NEVER,
                                     .preferred_until = WEIR_NEVER };
 
-    if (weir_ip_parse_prefix(&addr.ip, &addr.prefix, item, len) < 0)
+    if (ip_parse_prefix(&addr.ip, &addr.prefix, item, len) < 0)
         return ip_refuse(setup, "ip", item, len,
                          "give ADDRESS/BITS (192.0.2.2/24, 2001:db8::2/64), dhcp or auto");
     if (!ip_is_for_host(&addr))
@@ -216,8 +217,7 @@ static int ip_read_routes(struct ip_setup *setup, const char *list)
         struct weir_route route = { .bits = 0 };
 
         via = memmem(item, len, " via ", 5);
-        if (!via ||
-            weir_ip_parse_prefix(&route.prefix, &route.bits, item, (size_t)(via - item)) < 0 ||
+        if (!via || ip_parse_prefix(&route.prefix, &route.bits, item, (size_t)(via - item)) < 0 ||
             weir_ip_parse(&route.gateway, via + 5, (size_t)(item + len - (via + 5))) < 0 ||
             weir_ip_is_v4(&route.prefix) != weir_ip_is_v4(&route.gateway))
             return ip_refuse(setup, "route", item, len,
@@ -295,6 +295,7 @@ int weir_ip_open(struct weir_native *native, const struct weir_native_config *co
     ip->icmp_tokens = WEIR_ICMP_BURST * UINT64_C(1000);
     ip->icmp_filled = weir_native_now(native);
     weir_pmtus_init(&ip->pmtus, native);
+    weir_mld_init(&ip->mld);
     ret = weir_neighs_init(&ip->neighs, native, ip->secret);
     if (ret == 0)
         ret = weir_frags_init(&ip->frags, native);
@@ -319,6 +320,7 @@ void weir_ip_close(struct weir_native *native)
     weir_ra_close(&ip->ra);
     weir_iface_close(native);
     weir_ip_alarm_clear(native, &ip->pmtus.alarm);
+    weir_ip_alarm_clear(native, &ip->mld.alarm);
     weir_frags_free(&ip->frags);
     weir_neighs_free(&ip->neighs);
     for (unsigned i = 0; i < native->ifaces; i++) {

@@ -5,7 +5,8 @@
  *     neigh.c  who has which MAC            arp.c nd.c  finding that out
  *     ip4.c ip6.c  packets in               frag.c  putting fragments together
  *     icmp.c icmp4.c icmp6.c                pmtu.c  what the paths carry
- *     ra.c dhcp.c  configuring ourselves    ip.c    opening and closing, settings
+ *     ra.c dhcp.c  configuring ourselves    mld.c   which groups we listen to
+ *     ip.c         opening and closing, settings
  *
  * Every shard runs all of it on its own copy of the state.  What every shard has to know arrives at
  * one of them and is shown to the others (weir_steer_everyone), so the copies agree; shard 0 alone
@@ -57,6 +58,9 @@ void weir_iface_duplicate(struct weir_iface *iface, struct weir_iface_addr *addr
 const struct weir_iface_addr *weir_iface_source(const struct weir_iface *iface,
                                                 const struct weir_ip *remote,
                                                 const struct weir_ip *hop);
+
+/* The one that is usable; NULL: none. */
+const struct weir_iface_addr *weir_iface_link_local(const struct weir_iface *iface);
 
 void weir_iface_close(struct weir_native *native);
 
@@ -203,8 +207,6 @@ void weir_neigh_confirm(struct weir_neighs *neighs, unsigned index);
 
 /* --- arp.c (RFC 826, 1122 2.3.2, 5227) --- */
 
-enum { WEIR_ARP_ANNOUNCEMENTS = 2 };
-
 void weir_arp_input(struct weir_iface *iface, struct weir_pkt *pkt, unsigned at);
 void weir_arp_solicit(struct weir_iface *iface, const struct weir_ip *target,
                       const uint8_t mac[6]);                    /* mac NULL: everybody */
@@ -220,9 +222,39 @@ void weir_nd_probe(struct weir_iface *iface, const struct weir_ip *target); /* f
 void weir_nd_announce(struct weir_iface *iface, const struct weir_ip *ip);
 void weir_nd_solicit_routers(struct weir_iface *iface);
 
-/* MLDv2 (RFC 3810): we are in the solicited-node group of `ip`; or in those of all our addresses,
- * as an answer to a query (ip NULL). */
-void weir_nd_report(struct weir_iface *iface, const struct weir_ip *ip);
+/* --- mld.c (RFC 3810, 2710) --- */
+
+enum weir_mld_record { WEIR_MLD_IS_EXCLUDE = 2, WEIR_MLD_TO_INCLUDE = 3, WEIR_MLD_TO_EXCLUDE = 4 };
+
+enum { WEIR_MLD_DUE = 2 * WEIR_IFACE_ADDRS };
+
+/* What is to be said about a group. */
+struct weir_mld_due {
+    struct weir_ip group;
+    weir_time at;
+    uint8_t type; /* enum weir_mld_record */
+    uint8_t times;
+};
+
+struct weir_mld {
+    struct weir_mld_due due[WEIR_MLD_DUE];
+    unsigned count;
+    weir_time all_at;   /* then all groups are reported; WEIR_NEVER */
+    weir_time v1_until; /* until then by version 1 */
+    struct weir_alarm alarm;
+};
+
+void weir_mld_init(struct weir_mld *mld);
+
+/* We have this address; we have it no longer (it is not in the table any more); there is a
+ * link-local address now, so all is to be said again. */
+void weir_mld_join(struct weir_iface *iface, const struct weir_ip *ip);
+void weir_mld_leave(struct weir_iface *iface, const struct weir_ip *ip);
+void weir_mld_again(struct weir_iface *iface);
+
+/* A query; l3 and l4 are set.  Does not take the packet. */
+void weir_mld_query(struct weir_iface *iface, const struct weir_pkt *pkt,
+                    const struct weir_ip6 *ip);
 
 /* --- ip4.c, ip6.c: they take the packet, and give back what is a TCP segment, ready for
  * weir_tcp_input_burst; else NULL.  The IP header begins at `at`; `group`: the frame went to a
@@ -232,11 +264,6 @@ struct weir_pkt *weir_ip4_input(struct weir_iface *iface, struct weir_pkt *pkt, 
                                 bool group);
 struct weir_pkt *weir_ip6_input(struct weir_iface *iface, struct weir_pkt *pkt, unsigned at,
                                 bool group);
-
-static inline bool weir_ip_forwarded(const struct weir_pkt *pkt)
-{
-    return (pkt->flags & WEIR_PKT_FORWARDED) != 0;
-}
 
 /* Addresses of a packet whose l3 is set, and what it carries; behind which header is l4's to say.
  */
@@ -365,10 +392,6 @@ void weir_ra_open(struct weir_ra *ra, struct weir_iface *iface, bool slaac);
 void weir_ra_close(struct weir_ra *ra);
 void weir_ra_input(struct weir_ra *ra, const struct weir_ip *router, const struct weir_nd *nd);
 
-/* Interface identifiers from the MAC (RFC 4291, appendix A): the same on every shard and after
- * every start, as becomes a server. */
-struct weir_ip weir_ra_address(const struct weir_iface *iface, const struct weir_ip *prefix);
-
 /* --- dhcp.c (RFC 2131) --- */
 
 enum weir_dhcp_state {
@@ -417,6 +440,7 @@ struct weir_ip_layer {
     unsigned routes;
     struct weir_alarm lifetimes; /* of addresses and routes; duplicate detection */
     struct {                     /* by the address's place in its interface */
+        weir_time probe_at;      /* then it is asked for; 0: it was */
         weir_time dad_until;     /* tentative until then; 0: not under way */
         weir_time announce_at, defended_at;
         uint8_t announcements;
@@ -424,6 +448,7 @@ struct weir_ip_layer {
     struct weir_neighs neighs;
     struct weir_frags frags;
     struct weir_pmtus pmtus;
+    struct weir_mld mld;
     struct weir_ra ra;
     struct weir_dhcp_client dhcp;
     uint64_t icmp_tokens; /* in units of 1/1000 */
@@ -460,8 +485,7 @@ uint64_t weir_ip_secret(const struct weir_ip_layer *ip, const void *data, size_t
 
 /* --- text (ip.c) --- */
 
-/* "192.0.2.1" or "2001:db8::1", and "192.0.2.0/24" with bits of 128. -EINVAL. */
+/* "192.0.2.1" or "2001:db8::1".  -EINVAL. */
 int weir_ip_parse(struct weir_ip *ip, const char *text, size_t len);
-int weir_ip_parse_prefix(struct weir_ip *ip, uint8_t *bits, const char *text, size_t len);
 
 #endif

@@ -60,17 +60,24 @@ void weir_native_say(struct weir_native *native, const char *format, ...)
 
 /* --- packets out and in --- */
 
+static void native_flush(struct weir_iface *iface)
+{
+    struct weir_dev_queue *queue = iface->queue;
+
+    weir_iface_flush(iface);
+    if (!iface->tx_open)
+        return;
+    iface->tx_open = false;
+    queue->dev->ops->tx_flush(queue);
+}
+
 static bool native_output(struct weir_native *native)
 {
-    bool worked = weir_tcp_output_all(native);
+    bool worked = native->output && weir_tcp_output_all(native);
 
     weir_steer_flush(native);
-    for (unsigned i = 0; i < native->ifaces; i++) {
-        struct weir_dev_queue *queue = native->iface[i].queue;
-
-        weir_iface_flush(&native->iface[i]);
-        queue->dev->ops->tx_flush(queue);
-    }
+    for (unsigned i = 0; i < native->ifaces; i++)
+        native_flush(&native->iface[i]);
     return worked;
 }
 
@@ -116,11 +123,12 @@ static bool native_end_later(struct weir_native *native)
 {
     struct weir_link ending, *link;
 
-    weir_native_listeners_bury(native);
+    if (weir_unlikely(!weir_list_empty(&native->resting)))
+        weir_native_listeners_bury(native);
+    if (weir_likely(weir_list_empty(&native->later)))
+        return false;
     weir_list_init(&ending);
     weir_list_move_all(&ending, &native->later);
-    if (weir_list_empty(&ending))
-        return false;
     while ((link = weir_list_pop(&ending)) != NULL) {
         struct weir_io *io = weir_container_of(link, struct weir_io, link);
 
@@ -330,6 +338,7 @@ static void native_free(struct weir_native *native)
 {
     native_queues_close(native);
     weir_pkts_free(&native->pkts);
+    weir_pool_free(&native->bigs);
     weir_flows_free(&native->flows);
     free(native);
 }
@@ -434,6 +443,7 @@ static void native_init(struct weir_native *native, struct weir_shard *shard,
     native->conns_max = config->conns_max;
     native->rx_at = native->below_at = shard->now;
     weir_pkts_init(&native->pkts, config->pkts_max);
+    weir_native_bigs_init(native);
     weir_list_init(&native->listeners);
     weir_list_init(&native->time_waits);
     weir_list_init(&native->later);

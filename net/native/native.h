@@ -131,6 +131,8 @@ struct weir_iface {
     /* packets on their way to the device, sent by weir_iface_flush */
     struct weir_pkt *tx[WEIR_DEV_BURST];
     unsigned tx_count;
+    uint32_t tx_room; /* that the device is sure to take, with those: weir_iface_room() */
+    bool tx_open; /* the device has some that it may keep until tx_flush */
 };
 
 /* How packets get from here to there; a connection keeps one, so it is small: interface and
@@ -182,7 +184,7 @@ struct weir_native_shared;
 struct weir_native_stats {
     uint64_t eth_bad, arp_bad, ip_bad, ip_not_ours, ip_no_route, icmp_bad, udp_bad, udp_no_port;
     uint64_t frags_in, frags_joined, frags_dropped, neigh_dropped, forwarded, forward_dropped;
-    uint64_t partial_csum; /* a kernel peer left checksums undone: see weir_native_say_once */
+    uint64_t partial_csum; /* a kernel peer left checksums undone: see weir_native_say */
     uint64_t tcp_bad, tcp_in, tcp_out, tcp_retransmits, tcp_timeouts, tcp_rst_in, tcp_rst_out;
     uint64_t tcp_challenge_acks, tcp_challenge_limited, tcp_paws, tcp_ooo, tcp_ooo_dropped,
         tcp_dup_acks;
@@ -202,6 +204,7 @@ struct weir_native {
     struct weir_iface iface[WEIR_IFACES]; /* [0]: loopback */
     unsigned ifaces;
     struct weir_pkts pkts;
+    struct weir_pool bigs; /* packets longer than those: bigs.c */
     uint32_t generation; /* grows when routes, addresses or neighbours change */
 
     const struct weir_toeplitz *toeplitz; /* of `shared`, as is: */
@@ -293,6 +296,9 @@ void weir_ether_send(struct weir_iface *iface, struct weir_pkt *pkt, const uint8
 static inline void weir_iface_send(struct weir_iface *iface, struct weir_pkt *pkt);
 void weir_iface_flush(struct weir_iface *iface);
 
+/* How many more packets the device takes for sure: what can wait is to wait for that. */
+static inline unsigned weir_iface_room(struct weir_iface *iface);
+
 /* ip layer (ip.c): opening and closing, alarms of its own. */
 int weir_ip_open(struct weir_native *native, const struct weir_native_config *config, char *why,
                  size_t why_size);
@@ -324,6 +330,19 @@ static inline void weir_iface_send(struct weir_iface *iface, struct weir_pkt *pk
     if (iface->tx_count == WEIR_DEV_BURST)
         weir_iface_flush(iface);
     iface->tx[iface->tx_count++] = pkt;
+}
+
+enum { WEIR_IFACE_AMPLE = 256, WEIR_IFACE_RESERVE = 16 /* for all that does not ask */ };
+
+/* Asks the device only when it might have less than a connection sends at a time. */
+static inline unsigned weir_iface_room(struct weir_iface *iface)
+{
+    const struct weir_dev_ops *ops = iface->queue->dev->ops;
+    unsigned taken = iface->tx_count + WEIR_IFACE_RESERVE;
+
+    if (weir_unlikely(iface->tx_room < WEIR_IFACE_AMPLE))
+        iface->tx_room = ops->room ? ops->room(iface->queue) : UINT32_MAX;
+    return iface->tx_room > taken ? iface->tx_room - taken : 0;
 }
 
 #endif

@@ -1,10 +1,8 @@
-/* nd.c - neighbour discovery: asking, answering, noticing duplicates (RFC 4861, 4862), and telling
- * switches which groups we listen to (RFC 3810).
+/* nd.c - neighbour discovery: asking, answering, noticing duplicates (RFC 4861, 4862).
  *
  * Everything that a router or neighbour could not have sent from this very link is dropped (hop
  * limit 255).  Redirects are ignored: a host with one wire and configured or advertised routers
- * gains nothing by them, and they are the easiest way to take its traffic away.  A query of MLD is
- * answered at once: a report of a host with few groups is no storm that had to be spread. */
+ * gains nothing by them, and they are the easiest way to take its traffic away. */
 #include <netinet/in.h>
 #include <string.h>
 #include "net/native/checksum.h"
@@ -15,15 +13,10 @@ enum {
     ND_ROUTER_ADVERTISEMENT = 134,
     ND_SOLICITATION = 135,
     ND_ADVERTISEMENT = 136,
-    MLD2_REPORT = 143,
-    MLD2_IS_EXCLUDE = 2,
-    MLD2_TO_EXCLUDE = 4,
-    MLD2_RECORD = 20,
 };
 
 static const struct weir_ip nd_all_nodes = { .byte = { 0xff, 2, [15] = 1 } };
 static const struct weir_ip nd_all_routers = { .byte = { 0xff, 2, [15] = 2 } };
-static const struct weir_ip nd_mld_routers = { .byte = { 0xff, 2, [15] = 0x16 } };
 static const struct weir_ip nd_nobody;
 
 /* --- out --- */
@@ -99,79 +92,13 @@ void weir_nd_announce(struct weir_iface *iface, const struct weir_ip *ip)
     nd_advertise(iface, ip, &nd_all_nodes, NULL);
 }
 
-static const struct weir_iface_addr *nd_link_local(const struct weir_iface *iface)
-{
-    for (unsigned i = 0; i < iface->addr_count; i++)
-        if (weir_ip_is_link_local(&iface->addr[i].ip) && weir_addr_usable(&iface->addr[i]))
-            return &iface->addr[i];
-    return NULL;
-}
-
 void weir_nd_solicit_routers(struct weir_iface *iface)
 {
-    const struct weir_iface_addr *ours = nd_link_local(iface);
+    const struct weir_iface_addr *ours = weir_iface_link_local(iface);
     struct weir_nd nd = { .type = ND_ROUTER_SOLICITATION, .has_mac = ours != NULL };
 
     memcpy(nd.mac, iface->mac, sizeof nd.mac);
     nd_emit(iface, &nd, ours ? &ours->ip : &nd_nobody, &nd_all_routers, NULL);
-}
-
-static uint8_t *nd_put_record(uint8_t *at, const struct weir_ip *ip, uint8_t type)
-{
-    struct weir_ip group = weir_ip_solicited_node(ip);
-
-    memset(at, 0, 4);
-    at[0] = type;
-    memcpy(at + 4, group.byte, 16);
-    return at + MLD2_RECORD;
-}
-
-/* Hop limit 1, router alert in a hop-by-hop header (RFC 3810 5). */
-static void nd_send_report(struct weir_iface *iface, struct weir_pkt *pkt)
-{
-    static const uint8_t alert[8] = { IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0 };
-    const struct weir_iface_addr *ours = nd_link_local(iface);
-    struct weir_ip6 ip = { .source = ours ? ours->ip : nd_nobody, /* RFC 3590 */
-                           .target = nd_mld_routers,
-                           .protocol = IPPROTO_HOPOPTS,
-                           .hop_limit = 1,
-                           .total_len = (uint16_t)(48 + pkt->buf.len) };
-    uint32_t sum = weir_pseudo_sum(&ip.source, &ip.target, IPPROTO_ICMPV6, pkt->buf.len);
-    uint16_t folded = (uint16_t)~weir_sum_fold(weir_sum(pkt->buf.data, pkt->buf.len, sum));
-    uint8_t mac[6];
-
-    memcpy(pkt->buf.data + 2, &folded, 2);
-    memcpy(weir_pkt_push(pkt, sizeof alert), alert, sizeof alert);
-    weir_ip6_emit(weir_pkt_push(pkt, 40), &ip);
-    weir_ip_group_mac(mac, &ip.target);
-    weir_ether_send(iface, pkt, mac, WEIR_ETHERTYPE_IP6);
-}
-
-void weir_nd_report(struct weir_iface *iface, const struct weir_ip *only)
-{
-    struct weir_pkt *pkt = weir_pkt_get(&iface->native->pkts);
-    uint16_t records = 0;
-    uint8_t *at;
-
-    if (!pkt)
-        return;
-    at = pkt->buf.data + 8;
-    for (unsigned i = 0; i < iface->addr_count; i++) {
-        const struct weir_ip *ip = &iface->addr[i].ip;
-
-        if (weir_ip_is_v4(ip) || (only && !weir_ip_eq(ip, only)))
-            continue;
-        at = nd_put_record(at, ip, only ? MLD2_TO_EXCLUDE : MLD2_IS_EXCLUDE);
-        records++;
-    }
-    memset(pkt->buf.data, 0, 8);
-    pkt->buf.data[0] = MLD2_REPORT;
-    weir_put16(pkt->buf.data + 6, records);
-    pkt->buf.len = (uint32_t)(at - pkt->buf.data);
-    if (records)
-        nd_send_report(iface, pkt);
-    else
-        weir_pkt_free(pkt);
 }
 
 /* --- in --- */
@@ -193,12 +120,14 @@ static void nd_solicited(struct weir_iface *iface, const struct weir_pkt *pkt,
     struct weir_iface_addr *ours = weir_iface_find(iface, &nd->target);
     bool forwarded = pkt->flags & WEIR_PKT_FORWARDED;
     const uint8_t *from = pkt->buf.data + 6;
+    struct weir_ip group;
     unsigned neigh;
 
     if (!ours)
         return;
     if (weir_ip_is_any(&ip->source)) {
-        if (!nd->has_mac && weir_ip_is_multicast(&ip->target)) /* RFC 4861 7.1.1 */
+        group = weir_ip_solicited_node(&nd->target);
+        if (!nd->has_mac && weir_ip_eq(&ip->target, &group)) /* RFC 4861 7.1.1 */
             nd_probed(iface, ours, from, forwarded);
         return;
     }

@@ -14,7 +14,9 @@ enum { SOLICITATIONS = 3 };
 #define REACHABLE_MAX_MS 3600000u
 #define RETRANS_MAX_MS 10000u
 
-struct weir_ip weir_ra_address(const struct weir_iface *iface, const struct weir_ip *prefix)
+/* Interface identifiers from the MAC (RFC 4291, appendix A): the same on every shard and after
+ * every start, as becomes a server. */
+static struct weir_ip ra_make_ip(const struct weir_iface *iface, const struct weir_ip *prefix)
 {
     struct weir_ip ip = *prefix;
 
@@ -88,7 +90,7 @@ static void ra_on_link(struct weir_ra *ra, const struct weir_nd *nd, unsigned i)
 static void ra_address(struct weir_ra *ra, const struct weir_nd *nd, unsigned i)
 {
     weir_time now = weir_native_now(ra->iface->native);
-    struct weir_iface_addr addr = { .ip = weir_ra_address(ra->iface, &nd->prefix[i].prefix),
+    struct weir_iface_addr addr = { .ip = ra_make_ip(ra->iface, &nd->prefix[i].prefix),
                                     .prefix = nd->prefix[i].len,
                                     .state = WEIR_ADDR_TENTATIVE,
                                     .origin = WEIR_ADDR_SLAAC,
@@ -144,7 +146,7 @@ static void ra_fire(struct weir_alarm *alarm)
 void weir_ra_open(struct weir_ra *ra, struct weir_iface *iface, bool slaac)
 {
     static const struct weir_ip link_local = { .byte = { 0xfe, 0x80 } };
-    struct weir_iface_addr addr = { .ip = weir_ra_address(iface, &link_local),
+    struct weir_iface_addr addr = { .ip = ra_make_ip(iface, &link_local),
                                     .prefix = 64,
                                     .state = WEIR_ADDR_TENTATIVE,
                                     .origin = WEIR_ADDR_LINK_LOCAL,

@@ -83,6 +83,7 @@ static struct weir_buf *user_buf(struct weir_native *native, struct weir_pkt *pk
     return buf;
 }
 
+/* What a user asks for may be of any size. */
 static void heap_release(struct weir_buf *buf)
 {
     free(weir_pkt_of(buf));
@@ -100,15 +101,10 @@ static struct weir_pkt *heap_pkt(size_t size)
     return pkt;
 }
 
-struct weir_pkt *weir_native_pkt(struct weir_native *native, size_t size)
-{
-    return size <= WEIR_PKT_ROOM ? weir_pkt_get(&native->pkts) : heap_pkt(size);
-}
-
 static struct weir_buf *native_buf_alloc(struct weir_stack *stack, size_t size)
 {
     struct weir_native *native = weir_native_of(stack);
-    struct weir_pkt *pkt = weir_native_pkt(native, size);
+    struct weir_pkt *pkt = size <= WEIR_PKT_ROOM ? weir_pkt_get(&native->pkts) : heap_pkt(size);
 
     return pkt ? user_buf(native, pkt) : NULL;
 }

@@ -203,14 +203,9 @@ static void courier_drop_waiting(struct courier *courier)
     }
 }
 
-void weir_steer_flush(struct weir_native *native)
+static __attribute__((noinline)) void steer_send(struct weir_native *native, struct weir_steer *steer)
 {
-    struct weir_steer *steer = native->steer;
-    bool wanted;
-
-    if (weir_likely(steer->waiting == 0))
-        return;
-    wanted = atomic_load_explicit(&native->shared->users, memory_order_relaxed) > 0;
+    bool wanted = atomic_load_explicit(&native->shared->users, memory_order_relaxed) > 0;
     for (unsigned i = 0; i < native->shared->shards; i++) {
         struct courier *courier = &steer->courier[i];
 
@@ -219,6 +214,12 @@ void weir_steer_flush(struct weir_native *native)
         else if (courier->waiting > 0 && !courier->out)
             courier_start(courier);
     }
+}
+
+void weir_steer_flush(struct weir_native *native)
+{
+    if (weir_unlikely(native->steer->waiting > 0))
+        steer_send(native, native->steer);
 }
 
 static void steer_queue(struct weir_native *native, struct weir_pkt *pkt, unsigned shard,
@@ -243,18 +244,28 @@ void weir_steer_forward(struct weir_native *native, struct weir_pkt *pkt, unsign
     steer_queue(native, pkt, shard, STEER_PACKET);
 }
 
+/* The same bytes, for another shard to look at; or NULL. */
+static struct weir_pkt *steer_duplicate(struct weir_native *native, const struct weir_pkt *pkt)
+{
+    struct weir_pkt *copy = weir_native_pkt(native, pkt->buf.len);
+
+    if (!copy) {
+        native->stats.forward_dropped++;
+        return NULL;
+    }
+    memcpy(copy->buf.data, pkt->buf.data, pkt->buf.len);
+    copy->buf.len = pkt->buf.len;
+    copy->flags = pkt->flags;
+    return copy;
+}
+
 void weir_steer_everyone(struct weir_native *native, const struct weir_pkt *pkt)
 {
     for (unsigned i = 0; i < native->shared->shards; i++) {
-        struct weir_pkt *copy =
-            i == native->shard->id ? NULL : weir_native_pkt(native, pkt->buf.len);
+        struct weir_pkt *copy = i == native->shard->id ? NULL : steer_duplicate(native, pkt);
 
-        if (!copy)
-            continue;
-        memcpy(copy->buf.data, pkt->buf.data, pkt->buf.len);
-        copy->buf.len = pkt->buf.len;
-        copy->flags = pkt->flags;
-        steer_queue(native, copy, i, STEER_FRAME);
+        if (copy)
+            steer_queue(native, copy, i, STEER_FRAME);
     }
 }
 
@@ -273,7 +284,7 @@ static void detour_arm(struct weir_steer *steer)
 
     if (settled && settled->until < first)
         first = settled->until;
-    if (first != WEIR_NEVER && !weir_alarm_armed(&steer->alarm))
+    if (first != WEIR_NEVER && (!weir_alarm_armed(&steer->alarm) || first < steer->alarm.when))
         weir_alarm_set(&steer->alarm, first);
 }
 
@@ -385,7 +396,8 @@ int weir_steer_open(struct weir_native *native)
         steer->courier[i].native = native;
         steer->courier[i].to = (uint16_t)i;
     }
-    weir_pool_init(&native->detours, sizeof(struct weir_detour), 8, native->conns_max);
+    weir_pool_init(&native->detours, sizeof(struct weir_detour), 8,
+                   weir_tcp_waits_max(native->conns_max));
     native->steer = steer;
     return 0;
 }

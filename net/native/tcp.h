@@ -17,8 +17,8 @@
  *
  * The send queue is a list of packets of at most one MSS, filled with a fused copy and checksum;
  * a packet is sent by reference, with the header written into its headroom, and stays until it is
- * acknowledged.  One that the device has not let go of (refs > 1), or of which only a part may go,
- * is copied.  An idle connection owns no packet. */
+ * acknowledged.  To be sent again while the device has not let go of it (refs > 1) it is copied.
+ * An idle connection owns no packet. */
 #ifndef WEIR_NET_NATIVE_TCP_H
 #define WEIR_NET_NATIVE_TCP_H
 
@@ -191,6 +191,7 @@ struct weir_tcp {
     weir_tick ack_at;        /* the delayed ACK */
     weir_tick idle_at;       /* keep-alive; the end of SYN-RECEIVED; of an orphan in FIN-WAIT-2 */
     weir_tick heard_at;      /* the last segment of the peer; no timer */
+    weir_tick refuse_at;     /* what is outside the window is answered from then on; no timer */
 
     struct weir_path path;
 };
@@ -348,8 +349,26 @@ void weir_tcp_mtu_changed(struct weir_tcp *tcp);
 /* The alarm's callback. */
 void weir_tcp_fire(struct weir_alarm *alarm);
 
+/* Whether the alarm is armed at or before `at`; 0 is no time. */
+static inline bool weir_tcp_armed_by(const struct weir_tcp *tcp, weir_tick at)
+{
+    return at == 0 || (int32_t)((weir_tick)(tcp->alarm.when >> WEIR_TICK_SHIFT) - at) <= 0;
+}
+
 /* Arms the alarm for the earliest of the four times, unless it is armed at or before that. */
-void weir_tcp_arm(struct weir_tcp *tcp);
+void weir_tcp_arm_first(struct weir_tcp *tcp);
+
+static inline void weir_tcp_arm(struct weir_tcp *tcp)
+{
+    if (weir_unlikely(!weir_wheel_armed(&tcp->alarm) ||
+                      (tcp->idle_at == 0 && (tcp->flags & WEIR_TCP_KEEPALIVE)) ||
+                      !weir_tcp_armed_by(tcp, tcp->rto_at) ||
+                      !weir_tcp_armed_by(tcp, tcp->probe_at) ||
+                      !weir_tcp_armed_by(tcp, tcp->ack_at) ||
+                      !weir_tcp_armed_by(tcp, tcp->idle_at)))
+        weir_tcp_arm_first(tcp);
+}
+
 void weir_tcp_timers_stop(struct weir_tcp *tcp);
 
 /* Frees the send queue. */

@@ -72,6 +72,9 @@ void weir_tcp_syn_options(struct weir_tcp *tcp, const struct weir_pkt *pkt);
 /* A closed connection in FIN-WAIT-2: sets its last deadline.  Does nothing in other states. */
 void weir_tcp_orphan_wait(struct weir_tcp *tcp);
 
+/* weir_tcp_end(tcp, 0), and `wait` (or NULL) takes its place in the table. */
+void weir_tcp_end_in_wait(struct weir_tcp *tcp, struct weir_tcp_wait *wait);
+
 /* Chooses the path and the ISN: the SYN counts as sent.  0, or why there is no path. */
 int weir_tcp_prepare(struct weir_tcp *tcp, const weir_seq *iss);
 
@@ -112,6 +115,12 @@ void weir_tcp_tune(struct weir_tcp *tcp, const struct weir_pkt *pkt);
 void weir_tcp_wait_segment(struct weir_native *native, struct weir_tcp_wait *wait,
                            struct weir_pkt *pkt);
 void weir_tcp_wait_open(struct weir_native *native, uint32_t max);
+
+/* The flow of this one is free: it begins. */
+void weir_tcp_wait_begin(struct weir_native *native, struct weir_tcp_wait *wait);
+
+/* The oldest goes early; false: there is none. */
+bool weir_tcp_wait_drop_oldest(struct weir_native *native);
 void weir_tcp_wait_close(struct weir_native *native);
 
 #endif

@@ -10,7 +10,10 @@
 #include "net/native/steer.h"
 #include "net/native/tcp_in.h"
 
-enum { PREFETCH_BYTES = 1024 };
+enum {
+    PREFETCH_BYTES = 1024,
+    MANY_CONNS = 1024, /* more are not all in the cache */
+};
 
 /* --- stage 1 --- */
 
@@ -18,11 +21,12 @@ enum { PREFETCH_BYTES = 1024 };
 static uint32_t input_pseudo_sum(const struct weir_pkt *pkt, uint32_t len)
 {
     const uint8_t *ip = pkt->buf.data + pkt->l3;
-    uint32_t sum = htons((uint16_t)len) + (uint32_t)htons(IPPROTO_TCP);
+    uint32_t sum = htons((uint16_t)len) + (uint32_t)htons(IPPROTO_TCP), word[2];
 
     if (pkt->flags & WEIR_PKT_IP6)
         return weir_sum_add(weir_sum(ip + 8, 32, 0), sum + htons((uint16_t)(len >> 16)));
-    return weir_sum_add(weir_sum(ip + 12, 8, 0), sum);
+    memcpy(word, ip + 12, sizeof word);
+    return weir_sum_add(weir_sum_add(word[0], word[1]), sum);
 }
 
 static bool input_checksum_good(const struct weir_pkt *pkt)
@@ -104,29 +108,29 @@ static unsigned input_check(struct weir_native *native, struct weir_pkt **pkts, 
 
 /* --- stage 2 --- */
 
-/* The lines of a connection that a segment in order touches, but those of its path. */
-static void input_prefetch(const struct weir_flow *flow)
+static inline void input_prefetch(const void *at, size_t size)
 {
-    const char *at = (const char *)flow;
-
-    for (size_t line = 0; line < offsetof(struct weir_tcp, path); line += 64)
-        __builtin_prefetch(at + line, 1);
+    for (size_t line = 0; line < size; line += 64)
+        __builtin_prefetch((const char *)at + line, 1);
 }
 
 static void input_find(struct weir_native *native, struct weir_pkt **pkts, unsigned count,
                        const struct weir_flow_key *keys)
 {
+    bool many = native->conns.live > MANY_CONNS;
+
     for (unsigned i = 0; i < count; i++) {
         struct weir_flow *flow = weir_flows_find(&native->flows, pkts[i]->rx.hash, &keys[i]);
 
         pkts[i]->rx.flow = flow;
-        if (flow)
-            input_prefetch(flow);
+        if (many && flow)
+            input_prefetch(flow, sizeof(struct weir_tcp) - offsetof(struct weir_tcp, flow));
     }
 }
 
-/* Who waits for the bytes: mostly embedded in what its owner will touch. */
-static void input_prefetch_receivers(struct weir_pkt *const *pkts, unsigned count)
+/* What a connection leads to: who waits for the bytes, mostly embedded in what its owner will
+ * touch; and the packet that this segment acknowledges, which will be the next to be filled. */
+static void input_prefetch_around(struct weir_pkt *const *pkts, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         const struct weir_flow *flow = pkts[i]->rx.flow;
@@ -135,8 +139,10 @@ static void input_prefetch_receivers(struct weir_pkt *const *pkts, unsigned coun
         if (!flow || flow->kind != WEIR_FLOW_TCP)
             continue;
         tcp = weir_container_of(flow, struct weir_tcp, flow);
-        for (size_t line = 0; tcp->conn.rx && line < 256; line += 64)
-            __builtin_prefetch((const char *)tcp->conn.rx + line, 1);
+        if (tcp->conn.rx)
+            input_prefetch(tcp->conn.rx, 256);
+        if (tcp->tx_head)
+            input_prefetch(tcp->tx_head, sizeof(struct weir_pkt) + 2 * WEIR_PKT_HEADROOM);
     }
 }
 
@@ -163,7 +169,8 @@ static void input_burst(struct weir_native *native, struct weir_pkt **pkts, unsi
 
     count = input_check(native, pkts, count, keys);
     input_find(native, pkts, count, keys);
-    input_prefetch_receivers(pkts, count);
+    if (native->conns.live > MANY_CONNS)
+        input_prefetch_around(pkts, count);
     changes = native->flows.changes;
     for (unsigned i = 0; i < count; i++) {
         struct weir_flow *flow = pkts[i]->rx.flow;

@@ -66,6 +66,14 @@ void weir_tcp_close_layer(struct weir_native *native)
 
 /* --- a new one --- */
 
+/* What is left of an older connection makes room for a new one. */
+static bool open_flow_add(struct weir_native *native, struct weir_flow *flow)
+{
+    if (weir_likely(weir_flows_add(&native->flows, flow) == 0))
+        return true;
+    return weir_tcp_wait_drop_oldest(native) && weir_flows_add(&native->flows, flow) == 0;
+}
+
 struct weir_tcp *weir_tcp_new(struct weir_native *native, const struct weir_flow_key *key,
                               uint32_t hash)
 {
@@ -83,7 +91,7 @@ struct weir_tcp *weir_tcp_new(struct weir_native *native, const struct weir_flow
     tcp->snd_buf = native->tcp->sndbuf;
     tcp->rcv_buf = (uint32_t)weir_min_u64(native->tcp->rcvbuf, OPEN_RCVBUF);
     weir_alarm_init(&tcp->alarm, weir_tcp_fire);
-    if (weir_flows_add(&native->flows, &tcp->flow) < 0) {
+    if (!open_flow_add(native, &tcp->flow)) {
         native->stats.tcp_no_memory++;
         weir_pool_put(&native->conns, tcp);
         return NULL;
@@ -183,14 +191,17 @@ static bool open_has_listener(const struct weir_tcp *tcp)
     return (tcp->flags & WEIR_TCP_USER) || (connecting && !(tcp->flags & WEIR_TCP_PASSIVE));
 }
 
-void weir_tcp_end(struct weir_tcp *tcp, int error)
+/* `wait` (or NULL) stands in the table before anybody is told: who connects again from within must
+ * not be given the same port. */
+static void open_end(struct weir_tcp *tcp, int error, struct weir_tcp_wait *wait)
 {
+    struct weir_native *native = weir_native_of(tcp->conn.stack);
     uint32_t outer = tcp->flags & WEIR_TCP_IN_EVENTS;
     bool tell = open_has_listener(tcp);
 
-    if (tcp->state == WEIR_TCP_CLOSED)
-        return;
     open_detach(tcp);
+    if (wait)
+        weir_tcp_wait_begin(native, wait);
     tcp->error = error;
     if (!(tcp->flags & WEIR_TCP_USER)) /* else he may still read what had come */
         weir_tcp_rx_free(tcp);
@@ -200,6 +211,17 @@ void weir_tcp_end(struct weir_tcp *tcp, int error)
     if (!outer)
         tcp->flags &= ~(uint32_t)WEIR_TCP_IN_EVENTS;
     weir_tcp_release(tcp);
+}
+
+void weir_tcp_end(struct weir_tcp *tcp, int error)
+{
+    if (tcp->state != WEIR_TCP_CLOSED)
+        open_end(tcp, error, NULL);
+}
+
+void weir_tcp_end_in_wait(struct weir_tcp *tcp, struct weir_tcp_wait *wait)
+{
+    open_end(tcp, 0, wait);
 }
 
 /* The same when the user is the one who ends it. */

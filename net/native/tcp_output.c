@@ -4,9 +4,8 @@
  * has carried it.  New data goes by the window, cwnd against what is in flight, and the sender's
  * silly window avoidance with Nagle's rule (RFC 9293 3.8.6.2.1, 3.7.4).
  *
- * A segment is sent by reference where that pays: a view of it owns the header in its headroom for
- * as long as the device has it, and the queued packet itself never changes.  What the device still
- * has, and what is small, is copied.
+ * A segment is sent as it stands in the queue, with the header in its headroom and one more owner,
+ * the device.  What the device still has from the last time is copied to be sent again.
  *
  * Where the device cuts segments (WEIR_DEV_TX_TSO) a run of new full ones goes as one packet: a
  * header and a view of each.  For all else they are segments like others: each was sent, is
@@ -15,7 +14,6 @@
 #include "net/native/tcp_send.h"
 
 enum {
-    COPY_MAX = 200,     /* payload bytes that are cheaper to copy than to refer to */
     SEGMENTS_MAX = 128, /* of one connection at once: then the others have their turn */
     TSO_CAPS = WEIR_DEV_TX_TSO | WEIR_DEV_TX_L4_CSUM,
     TSO_MAX = UINT16_MAX - 40 - 60, /* payload beside the longest headers in an IP packet */
@@ -53,23 +51,23 @@ void weir_tcp_send_init(struct weir_tcp *tcp)
         weir_tcp_syn_acked(tcp);
 }
 
-/* What carries the segment: a view, or a copy; NULL: no memory. */
+/* What carries the segment, its payload only: itself, or a copy; NULL: no memory. */
 static struct weir_pkt *output_carrier(struct weir_tcp *tcp, struct weir_pkt *seg)
 {
-    struct weir_pkts *pkts = &weir_tcp_native(tcp)->pkts;
-    struct weir_pkt *pkt = NULL;
+    struct weir_pkt *pkt = seg;
 
-    if (seg->seg.len > COPY_MAX && seg->buf.refs == 1)
-        pkt = weir_pkt_view(pkts, seg, seg->buf.data, seg->buf.len);
-    if (pkt)
-        return pkt;
-    pkt = weir_pkt_get(pkts);
+    if (weir_likely(seg->buf.refs == 1)) {
+        weir_seg_bare(seg);
+        seg->buf.refs = 2;
+        return seg;
+    }
+    pkt = weir_pkt_get(&weir_tcp_native(tcp)->pkts);
     if (weir_unlikely(!pkt)) {
         weir_tcp_native(tcp)->stats.tcp_no_memory++;
         return NULL;
     }
-    memcpy(pkt->buf.data, seg->buf.data, seg->buf.len);
-    pkt->buf.len = seg->buf.len;
+    memcpy(pkt->buf.data, weir_seg_data(seg), seg->seg.len);
+    pkt->buf.len = seg->seg.len;
     return pkt;
 }
 
@@ -142,8 +140,11 @@ bool weir_tcp_transmit(struct weir_tcp *tcp, struct weir_pkt *seg)
     struct weir_pkt *pkt;
     uint8_t tcp_flags;
 
-    if (weir_unlikely(seg->seg.len > tcp->mss) && !weir_tcp_seg_split(tcp, seg, tcp->mss))
-        return false;
+    if (weir_unlikely(seg->seg.len > tcp->mss)) {
+        seg = weir_tcp_seg_split(tcp, seg, tcp->mss);
+        if (!seg)
+            return false;
+    }
     pkt = output_carrier(tcp, seg);
     if (weir_unlikely(!pkt))
         return false;
@@ -277,7 +278,7 @@ static unsigned output_super(struct weir_tcp *tcp, unsigned max)
     }
     do {
         seg = tcp->tx_next;
-        last->frag = weir_pkt_view(&native->pkts, seg, seg->buf.data, seg->buf.len);
+        last->frag = weir_pkt_view(&native->pkts, seg, weir_seg_data(seg), seg->seg.len);
         if (weir_unlikely(!last->frag))
             break;
         last = last->frag;
@@ -311,9 +312,9 @@ static unsigned output_new(struct weir_tcp *tcp, unsigned max)
     if (len == tcp->mss && len == seg->seg.len && max > 1 && weir_seg_next(seg) &&
         output_packet_max(tcp) >= 2 * len)
         return output_super(tcp, max);
-    if (len < seg->seg.len && !weir_tcp_seg_split(tcp, seg, len))
-        return 0;
-    return weir_tcp_transmit(tcp, seg);
+    if (len < seg->seg.len)
+        seg = weir_tcp_seg_split(tcp, seg, len);
+    return seg && weir_tcp_transmit(tcp, seg);
 }
 
 /* A FIN without data. */
@@ -326,11 +327,11 @@ static void output_fin(struct weir_tcp *tcp)
     weir_tcp_send_control(tcp, tcp->snd_end, WEIR_FIN | WEIR_ACK);
 }
 
-/* Data and FIN.  Returns whether there may be more to send at once. */
-static bool output_data(struct weir_tcp *tcp)
+/* Data and FIN, at most `room` segments.  Returns whether there may be more to send at once. */
+static bool output_data(struct weir_tcp *tcp, unsigned room)
 {
     weir_seq before = tcp->snd_nxt;
-    unsigned left = SEGMENTS_MAX, sent;
+    unsigned left = room < SEGMENTS_MAX ? room : SEGMENTS_MAX, sent;
 
     while (left > 0 && tcp->lost > 0 && output_lost(tcp))
         left--;
@@ -361,7 +362,9 @@ void weir_tcp_window_probe(struct weir_tcp *tcp)
     }
     usable = output_usable(tcp);
     if (seg == tcp->tx_next && usable > 0) { /* 3.8.6.2.1 (4): small, but it has waited enough */
-        if (seg->seg.len <= usable || weir_tcp_seg_split(tcp, seg, usable))
+        if (seg->seg.len > usable)
+            seg = weir_tcp_seg_split(tcp, seg, usable);
+        if (seg)
             weir_tcp_transmit(tcp, seg);
         return;
     }
@@ -370,11 +373,11 @@ void weir_tcp_window_probe(struct weir_tcp *tcp)
         native->stats.tcp_no_memory++;
         return;
     }
-    pkt->buf.data[0] = seg->buf.data[0];
+    pkt->buf.data[0] = *weir_seg_data(seg);
     pkt->buf.len = 1;
     tcp->snd_max = weir_seq_max(tcp->snd_max, seg->seg.seq + 1);
     weir_tcp_send_pkt(tcp, pkt, seg->seg.seq, WEIR_ACK, 1,
-                      htons((uint16_t)(seg->buf.data[0] << 8)));
+                      htons((uint16_t)(pkt->buf.data[0] << 8)));
 }
 
 /* Routes, neighbours or path MTUs have changed since. */
@@ -405,9 +408,15 @@ void weir_tcp_mtu_changed(struct weir_tcp *tcp)
 void weir_tcp_output(struct weir_tcp *tcp)
 {
     bool more = false;
+    unsigned room;
 
     if (tcp->state <= WEIR_TCP_SYN_SENT)
         return;
+    room = weir_iface_room(&weir_tcp_native(tcp)->iface[tcp->path.iface]);
+    if (weir_unlikely(room == 0)) {
+        weir_tcp_output_later(tcp);
+        return;
+    }
     if (weir_unlikely(tcp->path.generation != weir_tcp_native(tcp)->generation))
         output_path_check(tcp);
     /* its blocks may find no room beside data, and a bare ACK is a duplicate one (RFC 5681 4.2) */
@@ -415,7 +424,7 @@ void weir_tcp_output(struct weir_tcp *tcp)
         weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_ACK);
     if ((tcp->tx_next || tcp->lost > 0 || weir_tcp_fin_due(tcp)) &&
         tcp->state != WEIR_TCP_SYN_RECEIVED)
-        more = output_data(tcp);
+        more = output_data(tcp, room);
     if (tcp->flags & WEIR_TCP_ACK_NOW)
         weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_ACK);
     if (more)

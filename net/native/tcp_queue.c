@@ -4,6 +4,9 @@
  * many small sends make few packets.  Bounded twice: by bytes (snd_buf), and by packets, for one
  * of a single byte takes as much memory as a full one.
  *
+ * The payload stands at the end of a segment's packet; in front of it, once it was sent, its headers
+ * and what was acknowledged.
+ *
  * Invariants: segments follow each other without gaps from snd_una to snd_end; those before tx_next
  * were sent, the others never; tx_count packets are in the list. */
 #include "net/native/checksum.h"
@@ -35,10 +38,12 @@ uint32_t weir_tcp_send_room(const struct weir_tcp *tcp)
     return (uint32_t)weir_min_u64(room, packets * tcp->mss + queue_tail_room(tcp));
 }
 
-/* An empty segment at the end, or NULL: no memory. */
+/* An empty segment at the end, or NULL: no memory.  Some is left, or no ACK could come in that
+ * makes the queue shorter. */
 static struct weir_pkt *queue_add(struct weir_tcp *tcp)
 {
-    struct weir_pkt *seg = weir_pkt_get(&weir_tcp_native(tcp)->pkts);
+    struct weir_pkts *pkts = &weir_tcp_native(tcp)->pkts;
+    struct weir_pkt *seg = weir_pkts_scarce(pkts, 7) ? NULL : weir_pkt_get(pkts);
 
     if (weir_unlikely(!seg))
         return NULL;
@@ -107,33 +112,76 @@ size_t weir_tcp_push(struct weir_tcp *tcp, const void *data, size_t len, bool pu
     return want - left;
 }
 
-bool weir_tcp_seg_split(struct weir_tcp *tcp, struct weir_pkt *seg, uint32_t len)
+/* A packet with the segment's bytes from `at` on and all else that is known of it, in no list; or
+ * NULL: no memory. */
+static struct weir_pkt *queue_part(struct weir_tcp *tcp, const struct weir_pkt *seg, uint32_t at,
+                                   uint32_t len)
 {
-    struct weir_pkt *rest = weir_pkt_get(&weir_tcp_native(tcp)->pkts), *next = weir_seg_next(seg);
-    uint32_t left = seg->seg.len - len;
+    struct weir_pkt *part = weir_pkt_get(&weir_tcp_native(tcp)->pkts);
+
+    if (weir_unlikely(!part)) {
+        weir_tcp_native(tcp)->stats.tcp_no_memory++;
+        return NULL;
+    }
+    part->seg = seg->seg;
+    part->seg.seq += at;
+    part->seg.len = part->buf.len = len;
+    part->seg.sum = weir_sum_fold(weir_sum_copy(part->buf.data, weir_seg_data(seg) + at, len, 0));
+    return part;
+}
+
+/* Into the list between the two, of which one may be missing. */
+static void queue_link(struct weir_tcp *tcp, struct weir_pkt *prev, struct weir_pkt *seg,
+                       struct weir_pkt *next)
+{
+    seg->seg.prev = prev;
+    seg->buf.next = next ? &next->buf : NULL;
+    if (prev)
+        prev->buf.next = &seg->buf;
+    else
+        tcp->tx_head = seg;
+    if (next)
+        next->seg.prev = seg;
+    else
+        tcp->tx_tail = seg;
+}
+
+/* The segment in a packet that no device has; it may be another than before.  NULL: no memory. */
+static struct weir_pkt *queue_own(struct weir_tcp *tcp, struct weir_pkt *seg)
+{
+    struct weir_pkt *own;
+
+    if (weir_likely(seg->buf.refs == 1)) {
+        weir_seg_bare(seg);
+        return seg;
+    }
+    own = queue_part(tcp, seg, 0, seg->seg.len);
+    if (!own)
+        return NULL;
+    queue_link(tcp, seg->seg.prev, own, weir_seg_next(seg));
+    if (tcp->tx_next == seg)
+        tcp->tx_next = own;
+    weir_pkt_free(seg);
+    return own;
+}
+
+struct weir_pkt *weir_tcp_seg_split(struct weir_tcp *tcp, struct weir_pkt *seg, uint32_t len)
+{
+    struct weir_pkt *rest;
 
     weir_assert(len > 0 && len < seg->seg.len);
-    if (weir_unlikely(!rest)) {
-        weir_tcp_native(tcp)->stats.tcp_no_memory++;
-        return false;
-    }
-    rest->seg = seg->seg;
-    rest->seg.seq += len;
-    rest->seg.len = left;
-    rest->seg.sum = weir_sum_fold(weir_sum_copy(rest->buf.data, seg->buf.data + len, left, 0));
-    rest->seg.prev = seg;
-    rest->buf.len = left;
-    rest->buf.next = seg->buf.next;
-    seg->buf.next = &rest->buf;
-    if (next)
-        next->seg.prev = rest;
-    else
-        tcp->tx_tail = rest;
+    seg = queue_own(tcp, seg);
+    if (!seg)
+        return NULL;
+    rest = queue_part(tcp, seg, len, seg->seg.len - len);
+    if (!rest)
+        return NULL;
+    queue_link(tcp, seg, rest, weir_seg_next(seg));
     seg->seg.len = seg->buf.len = len;
     seg->seg.sum = weir_sum_fold(weir_sum(seg->buf.data, len, 0));
     seg->seg.flags &= (uint8_t)~WEIR_SEG_PUSH;
     tcp->tx_count++;
-    return true;
+    return seg;
 }
 
 /* The first segment goes. */
@@ -157,7 +205,7 @@ static void queue_drop_head(struct weir_tcp *tcp)
     weir_pkt_free(seg);
 }
 
-/* The first segment without its first `len` bytes.  A device may still read them. */
+/* The first segment without its first `len` bytes, which a device may still read. */
 static void queue_trim_head(struct weir_tcp *tcp, uint32_t len)
 {
     struct weir_pkt *seg = tcp->tx_head;
@@ -168,9 +216,7 @@ static void queue_trim_head(struct weir_tcp *tcp, uint32_t len)
         tcp->lost -= len;
     seg->seg.seq += len;
     seg->seg.len -= len;
-    seg->buf.data += len;
-    seg->buf.len -= len;
-    seg->seg.sum = weir_sum_fold(weir_sum(seg->buf.data, seg->buf.len, 0));
+    seg->seg.sum = weir_sum_fold(weir_sum(weir_seg_data(seg), seg->seg.len, 0));
 }
 
 /* It was delivered, and that is news. */
@@ -214,11 +260,11 @@ void weir_tcp_validate(const struct weir_tcp *tcp)
 
     for (const struct weir_pkt *seg = tcp->tx_head; seg; prev = seg, seg = weir_seg_next(seg)) {
         sent &= seg != tcp->tx_next;
-        weir_assert(seg->seg.seq == seq && seg->seg.len > 0 && seg->buf.len == seg->seg.len);
+        weir_assert(seg->seg.seq == seq && seg->seg.len > 0 && seg->buf.len >= seg->seg.len);
         weir_assert(seg->seg.prev == prev);
         weir_assert(sent == (seg->seg.sent_count > 0));
         weir_assert(sent == weir_seq_lt(seq, tcp->snd_nxt));
-        weir_assert(weir_sum_fold(weir_sum(seg->buf.data, seg->buf.len, 0)) % 0xffff ==
+        weir_assert(weir_sum_fold(weir_sum(weir_seg_data(seg), seg->seg.len, 0)) % 0xffff ==
                     seg->seg.sum % 0xffff);
         weir_assert(!(seg->seg.flags & WEIR_SEG_SACKED) || !(seg->seg.flags & WEIR_SEG_LOST));
         sacked += seg->seg.flags & WEIR_SEG_SACKED ? seg->seg.len : 0;

@@ -10,6 +10,9 @@
  * some four times their number.  Out of order nothing is copied, but what would pin more than
  * twice the buffer, or lies behind too many gaps, is dropped: the peer still has it.
  *
+ * When the shard is short of packets nobody may collect them: only bytes that somebody waits for
+ * are taken, or the first that nobody has read yet, and those only while there are some.
+ *
  * Invariant: rcv_nxt < ooo->range.seq, and between runs at least one byte is missing. */
 #include "net/native/tcp_in.h"
 
@@ -325,6 +328,20 @@ static bool segment_is_merged(const struct weir_pkt *pkt, uint32_t len)
     return (pkt->flags & WEIR_PKT_GSO) && pkt->gso_size > 0 && len >= 2U * pkt->gso_size;
 }
 
+/* Whether there are packets enough to keep this one; else it is as if it had been lost.  One that
+ * is not of the shard's own takes nothing from the others. */
+static bool receive_has_room(const struct weir_tcp *tcp, const struct weir_pkt *pkt, bool in_order)
+{
+    struct weir_native *native = weir_native_of(tcp->conn.stack);
+
+    if (weir_likely(pkt->buf.origin != &native->pkts || !weir_pkts_scarce(&native->pkts, 6)))
+        return true;
+    if (in_order && (tcp->conn.rx || (!tcp->rx_head && !weir_pkts_scarce(&native->pkts, 7))))
+        return true;
+    native->stats.tcp_no_memory++;
+    return false;
+}
+
 static bool receive_in_order(struct weir_tcp *tcp, struct weir_pkt *pkt)
 {
     bool fin = pkt->range.fin, filled = tcp->ooo, merged = segment_is_merged(pkt, pkt->buf.len);
@@ -352,6 +369,10 @@ bool weir_tcp_receive(struct weir_tcp *tcp, struct weir_pkt *pkt)
         weir_tcp_ack_now(tcp);
         return false;
     }
+    if (pkt->buf.len > 0 && !receive_has_room(tcp, pkt, pkt->range.seq == tcp->rcv_nxt)) {
+        weir_pkt_free(pkt);
+        return false;
+    }
     if (pkt->range.seq == tcp->rcv_nxt)
         return receive_in_order(tcp, pkt);
     ooo_insert(tcp, pkt);
@@ -364,6 +385,10 @@ void weir_tcp_receive_next(struct weir_tcp *tcp, struct weir_pkt *pkt)
     uint32_t len = pkt->rx.len;
     bool merged = segment_is_merged(pkt, len);
 
+    if (weir_unlikely(!receive_has_room(tcp, pkt, true))) {
+        weir_pkt_free(pkt);
+        return;
+    }
     pkt->buf.data += pkt->rx.off;
     pkt->buf.len = len;
     rx_append(tcp, pkt);

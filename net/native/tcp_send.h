@@ -1,6 +1,6 @@
 /* tcp_send.h - what the files of TCP's send side call each other by; nobody else includes it.
  *
- * A segment of the queue is a packet that holds payload only.  Those before tx_next were sent and
+ * A segment of the queue is a packet with the payload at its end.  Those before tx_next were sent and
  * are neither re-cut nor joined, except when they are too long for the path or acknowledged in
  * part.  snd_nxt never moves back: what is to be sent again is marked WEIR_SEG_LOST instead, and
  * `lost` counts it until it is sent.
@@ -47,6 +47,20 @@ struct weir_tcp_news {
 static inline struct weir_pkt *weir_seg_next(const struct weir_pkt *seg)
 {
     return seg->buf.next ? weir_pkt_of(seg->buf.next) : NULL;
+}
+
+/* Its payload. */
+static inline uint8_t *weir_seg_data(const struct weir_pkt *seg)
+{
+    return seg->buf.data + (seg->buf.len - seg->seg.len);
+}
+
+/* Without the headers that it was sent with; nobody else may have it. */
+static inline void weir_seg_bare(struct weir_pkt *seg)
+{
+    seg->buf.data += seg->buf.len - seg->seg.len;
+    seg->buf.len = seg->seg.len;
+    seg->flags = 0;
 }
 
 static inline weir_seq weir_seg_end(const struct weir_pkt *seg)
@@ -102,9 +116,10 @@ static inline const struct weir_tcp_cc *weir_tcp_cc_of(const struct weir_tcp *tc
 
 /* --- tcp_queue.c --- */
 
-/* Cuts `seg` so that it keeps `len` bytes and the rest follows as a segment of its own.  False: no
- * memory, nothing has changed. */
-bool weir_tcp_seg_split(struct weir_tcp *tcp, struct weir_pkt *seg, uint32_t len);
+/* Cuts `seg` so that it keeps `len` bytes and the rest follows as a segment of its own.  Returns
+ * the segment, which stands in another packet if a device has the first; NULL: no memory, it is as
+ * long as it was. */
+struct weir_pkt *weir_tcp_seg_split(struct weir_tcp *tcp, struct weir_pkt *seg, uint32_t len);
 
 /* Takes what is acknowledged by `ack` off the queue; tells tcp_rack.c about each segment. */
 void weir_tcp_queue_acked(struct weir_tcp *tcp, weir_seq ack, struct weir_tcp_news *news);

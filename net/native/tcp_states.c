@@ -9,6 +9,8 @@
 #include <errno.h>
 #include "net/native/tcp_in.h"
 
+#define REFUSE_EVERY WEIR_MS(500)
+
 static struct weir_native *native_of(const struct weir_tcp *tcp)
 {
     return weir_native_of(tcp->conn.stack);
@@ -85,9 +87,29 @@ static bool sequence_of_syn(struct weir_tcp *tcp, struct weir_pkt *pkt)
     return true;
 }
 
+/* Bytes that we have had and that the peer may well send again, for it knows of no ACK. */
+static bool sequence_is_again(const struct weir_tcp *tcp, const struct weir_pkt *pkt)
+{
+    return pkt->rx.len > 0 && weir_seq_le(pkt->rx.seq + pkt->rx.len, tcp->rcv_nxt) &&
+           tcp->rcv_nxt - pkt->rx.seq <= tcp->rcv_buf;
+}
+
+/* Whether this connection has answered none of those for so long. */
+static bool sequence_may_answer(struct weir_tcp *tcp)
+{
+    weir_time now = weir_native_now(native_of(tcp));
+
+    if (tcp->refuse_at && !weir_tick_due(tcp->refuse_at, now))
+        return false;
+    tcp->refuse_at = weir_tick_at(now + REFUSE_EVERY);
+    return true;
+}
+
 /* "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the
- * RST bit is set)."  Those without length, which may be answers to ours, are answered from a
- * budget; a keep-alive probe is not one of them. */
+ * RST bit is set)."  But for bytes sent again that is done once in a while only: two ends that
+ * disagree about their numbers would answer each other for ever, and an outsider's flood would come
+ * back as ours.  Those without length, which may be answers to ours, go by the budget of challenges
+ * besides; a keep-alive probe is not one of them. */
 static void sequence_refuse(struct weir_tcp *tcp, const struct weir_pkt *pkt)
 {
     uint32_t len = segment_len(pkt);
@@ -97,7 +119,9 @@ static void sequence_refuse(struct weir_tcp *tcp, const struct weir_pkt *pkt)
         return;
     if (pkt->rx.len && weir_seq_le(seq + pkt->rx.len, tcp->rcv_nxt))
         weir_tcp_duplicate(tcp, seq, seq + pkt->rx.len);
-    if (len == 0 && seq != tcp->rcv_nxt - 1)
+    if (!sequence_is_again(tcp, pkt) && !sequence_may_answer(tcp))
+        native_of(tcp)->stats.tcp_challenge_limited++;
+    else if (len == 0 && seq != tcp->rcv_nxt - 1)
         weir_tcp_challenge(tcp);
     else
         weir_tcp_ack_now(tcp);

@@ -9,7 +9,7 @@
  *     idle_at   keep-alive (RFC 9293 3.8.4), the end of SYN-RECEIVED and of orphans
  *
  * Invariant: a deadline that is set has the alarm armed at or before it, once weir_tcp_arm() was
- * called. */
+ * called.  The alarm is set for whole ticks. */
 #include <errno.h>
 #include "net/native/tcp_send.h"
 
@@ -24,7 +24,7 @@ static weir_tick timer_earlier(weir_tick a, weir_tick b)
     return a == 0 || (b != 0 && (int32_t)(b - a) < 0) ? b : a;
 }
 
-void weir_tcp_arm(struct weir_tcp *tcp)
+void weir_tcp_arm_first(struct weir_tcp *tcp)
 {
     weir_time now = weir_tcp_now(tcp), when;
     weir_tick first;
@@ -37,7 +37,7 @@ void weir_tcp_arm(struct weir_tcp *tcp)
         return;
     when = ((now >> WEIR_TICK_SHIFT) + (int32_t)(first - (weir_tick)(now >> WEIR_TICK_SHIFT)))
            << WEIR_TICK_SHIFT;
-    if (!weir_alarm_armed(&tcp->alarm) || tcp->alarm.when > when)
+    if (!weir_wheel_armed(&tcp->alarm) || tcp->alarm.when > when)
         weir_alarm_set(&tcp->alarm, when);
 }
 

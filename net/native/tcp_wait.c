@@ -71,17 +71,32 @@ bool weir_tcp_wait_yield(struct weir_native *native, struct weir_tcp_wait *wait)
     return true;
 }
 
+bool weir_tcp_wait_drop_oldest(struct weir_native *native)
+{
+    if (weir_list_empty(&native->time_waits))
+        return false;
+    native->stats.tcp_time_wait_reused++;
+    weir_tcp_wait_drop(native, wait_of(native->time_waits.next));
+    return true;
+}
+
 /* --- entering --- */
 
 static struct weir_tcp_wait *wait_get(struct weir_native *native)
 {
     struct weir_tcp_wait *wait = weir_pool_get(&native->waits);
 
-    if (wait || weir_list_empty(&native->time_waits))
-        return wait;
-    native->stats.tcp_time_wait_reused++;
-    weir_tcp_wait_drop(native, wait_of(native->time_waits.next));
-    return weir_pool_get(&native->waits);
+    if (!wait && weir_tcp_wait_drop_oldest(native))
+        wait = weir_pool_get(&native->waits);
+    return wait;
+}
+
+void weir_tcp_wait_begin(struct weir_native *native, struct weir_tcp_wait *wait)
+{
+    if (weir_flows_add(&native->flows, &wait->flow) < 0)
+        weir_pool_put(&native->waits, wait);
+    else
+        wait_begin(native, wait);
 }
 
 /* Without the struct there is no waiting, which is what the bound means. */
@@ -102,15 +117,10 @@ void weir_tcp_time_wait(struct weir_tcp *tcp)
     tcp->state = WEIR_TCP_TIME_WAIT;
     if (tcp->flags & WEIR_TCP_ACK_NOW)
         weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_ACK);
-    weir_tcp_end(tcp, 0);
-    if (!wait)
-        return;
     copy.flow.kind = WEIR_FLOW_WAIT;
-    *wait = copy;
-    if (weir_flows_add(&native->flows, &wait->flow) < 0)
-        weir_pool_put(&native->waits, wait);
-    else
-        wait_begin(native, wait);
+    if (wait)
+        *wait = copy;
+    weir_tcp_end_in_wait(tcp, wait);
 }
 
 /* --- segments --- */

@@ -11,7 +11,7 @@ static struct weir_native native;
 static struct weir_tcp tcp;
 static unsigned armed;
 
-void weir_tcp_arm(struct weir_tcp *of)
+void weir_tcp_arm_first(struct weir_tcp *of)
 {
     armed += of == &tcp;
 }

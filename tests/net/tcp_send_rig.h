@@ -227,7 +227,8 @@ static inline struct rig *rig_new(uint32_t flags, uint16_t mss_peer)
     rig->layer.cc = WEIR_CC_RENO;
     weir_pkts_init(&rig->native.pkts, 4096);
     rig->queue.dev = &rig->dev;
-    rig->native.iface[0] = (struct weir_iface){ .queue = &rig->queue, .mtu = 1500 };
+    rig->native.iface[0] =
+        (struct weir_iface){ .queue = &rig->queue, .mtu = 1500, .tx_room = UINT32_MAX };
     tcp->conn.stack = &rig->native.stack;
     tcp->flow.key.local_port = 80;
     tcp->flow.key.remote_port = 54321;

@@ -205,6 +205,17 @@ static void the_biggest_fits(void **state)
         send4("192.0.2.9", 2, at, at + 1480 > 65512 ? 65512 - at : 1480, true);
     send4("192.0.2.9", 2, 65512, 4, false); /* the ping of death */
     assert_int_equal(b.udp, 0);
+    for (uint32_t at = 0; at < 65528; at += 1448)
+        send6(3, at, at + 1448 > 65528 ? 65528 - at : 1448, true);
+    send6(3, 65528, 7, false);
+    assert_int_equal(b.udp, 1); /* 65,535 behind IPv6's header: RFC 8200 3 */
+    assert_int_equal(b.up_len, 65535);
+    assert_memory_equal(b.up, whole, 65535);
+    b.udp = 0;
+    for (uint32_t at = 0; at < 65528; at += 1448)
+        send6(4, at, at + 1448 > 65528 ? 65528 - at : 1448, true);
+    send6(4, 65528, 8, false);
+    assert_int_equal(b.udp, 0);
     bench_close(&b);
 }
 

@@ -146,6 +146,70 @@ static void test_what_was_received_can_be_sent_back(void **state)
     weir_pkt_free(got);
 }
 
+static unsigned side_room(struct side *side)
+{
+    return side->queue->dev->ops->room(side->queue);
+}
+
+static void send_many(struct side *side, unsigned count)
+{
+    while (count-- > 0)
+        side_send(side, side_frame(side, count, 60));
+    side_flush(side);
+}
+
+static void test_room_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(side_room(&a), SLOTS);
+    send_many(&a, 1);
+    assert_int_equal(side_room(&a), SLOTS - 1);
+    send_many(&a, SLOTS - 1);
+    assert_int_equal(side_room(&a), 0);
+    assert_int_equal(a.queue->stats.tx_dropped, 0);
+    assert_int_equal(side_drain(&b), SLOTS);
+    assert_int_equal(side_room(&a), SLOTS);
+    assert_int_equal(side_room(&b), SLOTS);
+}
+
+/* What the other side still reads takes its place. */
+static void test_room_is_less_what_is_held(void **state)
+{
+    struct weir_pkt *held;
+
+    (void)state;
+    send_many(&a, 1);
+    held = take(&b);
+    send_many(&a, 5);
+    assert_int_equal(side_drain(&b), 5);
+    assert_int_equal(side_room(&a), SLOTS - 1);
+    weir_pkt_free(held);
+    side_drain(&b);
+    assert_int_equal(side_room(&a), SLOTS);
+}
+
+/* A shard that takes nothing for more than a millisecond holds up nobody: packets to it are dropped
+ * as before. */
+static void test_patience_has_an_end(void **state)
+{
+    (void)state;
+    send_many(&a, SLOTS);
+    assert_int_equal(side_room(&a), 0);
+    a.shard.now += WEIR_MS(1);
+    assert_int_equal(side_room(&a), 0);
+    a.shard.now++;
+    assert_int_equal(side_room(&a), SLOTS);
+    send_many(&a, 1);
+    assert_int_equal(a.queue->stats.tx_dropped, 1);
+    for (unsigned i = 0; i < 100; i++) /* slow is not the same */
+        weir_pkt_free(take(&b));
+    side_rx(&b, NULL, 0); /* tells */
+    assert_int_equal(side_room(&a), 100);
+    a.shard.now += WEIR_MS(1);
+    assert_int_equal(side_room(&a), 100);
+    side_drain(&b);
+}
+
 static void test_a_full_ring_drops_and_counts(void **state)
 {
     (void)state;
@@ -465,8 +529,9 @@ static void test_what_is_sent_to_a_closed_queue_is_dropped(void **state)
     side_close(&b);
     assert_int_equal(side_drain(&a), 0);
     assert_int_equal(a.pkts.pool.live, 0); /* what b had not taken has come home */
-    side_send(&a, side_frame(&a, 0, 60));
-    assert_int_equal(a.queue->stats.tx_dropped, 1);
+    send_many(&a, SLOTS);
+    assert_int_equal(a.queue->stats.tx_dropped, SLOTS);
+    assert_int_equal(side_room(&a), SLOTS); /* nothing to wait for */
     side_close(&a);
     weir_dev_close(end[1]);
     weir_dev_close(end[0]);
@@ -744,6 +809,9 @@ int main(void)
         WITH_PAIR(test_what_nobody_else_has_may_be_written),
         WITH_PAIR(test_views_are_read_only),
         WITH_PAIR(test_what_was_received_can_be_sent_back),
+        WITH_PAIR(test_room_is_told),
+        WITH_PAIR(test_room_is_less_what_is_held),
+        WITH_PAIR(test_patience_has_an_end),
         WITH_PAIR(test_a_full_ring_drops_and_counts),
         WITH_PAIR(test_a_receiver_that_keeps_all_stops_nobody),
         WITH_PAIR(test_without_descriptors_what_comes_is_dropped),

@@ -10,7 +10,7 @@ static void open_tap(struct peer *p, const char *spec, unsigned queues, uint32_t
     char why[512] = "";
     struct weir_dev *dev;
 
-    if (weir_tap_open(&dev, spec, queues, why, sizeof why) < 0)
+    if (weir_tap_open(&dev, spec, queues, 0, why, sizeof why) < 0)
         fail_msg("%s: %s", spec, why);
     peer_open(p, dev, pkts);
 }
@@ -225,16 +225,16 @@ static void frames_of_any_length_come_in(void **state)
 
 static void big_buffers_have_a_bound(void **state)
 {
-    struct weir_pkt *held[TAP_BIG], *pkt;
+    struct weir_pkt *held[WEIR_TAP_BIG], *pkt;
     uint64_t dropped;
     struct peer p;
     int fd;
 
     (void)state;
-    open_tap(&p, "weir0,mtu=9000" HOST, 1, TAP_BIG);
+    open_tap(&p, "weir0,mtu=9000" HOST, 1, WEIR_TAP_BIG);
     peer_meet(&p);
     fd = peer_socket(false, SOCK_DGRAM);
-    for (unsigned i = 0; i < TAP_BIG; i++) {
+    for (unsigned i = 0; i < WEIR_TAP_BIG; i++) {
         kernel_sends(fd, 3000);
         held[i] = peer_await(&p, peer_is_udp, NULL);
     }
@@ -249,7 +249,7 @@ static void big_buffers_have_a_bound(void **state)
     kernel_sends(fd, 3000);
     held[0] = peer_await(&p, peer_is_udp, NULL);
     assert_int_equal(held[0]->buf.len, 3000);
-    for (unsigned i = 0; i < TAP_BIG; i++)
+    for (unsigned i = 0; i < WEIR_TAP_BIG; i++)
         weir_pkt_free(held[i]);
     close(fd);
     peer_close(&p);
@@ -381,16 +381,85 @@ static void mac_stays_the_same(void **state)
     peer_close(&p);
 }
 
+/* --- the MTU --- */
+
+static int kernel_mtu(const char *name)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = { .ifr_mtu = 0 };
+
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    assert_int_equal(ioctl(fd, SIOCGIFMTU, &request), 0);
+    close(fd);
+    return request.ifr_mtu;
+}
+
+static void both_sides_get_the_mtu(void **state)
+{
+    static const struct {
+        const char *spec;
+        uint16_t mtu, becomes;
+    } tries[] = {
+        { "tap:weir0", 0, 1500 },          { "tap:weir0", 9000, 9000 },
+        { "tap:weir0", 68, 68 },           { "tap:weir0", 65521, 65521 },
+        { "tap:weir0,mtu=1400", 0, 1400 }, { "tap:weir0,mtu=1400", 1400, 1400 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_COUNT(tries); i++) {
+        struct weir_dev_config config = { .spec = tries[i].spec, .queues = 1, .mtu = tries[i].mtu };
+        struct weir_dev *dev;
+        char why[512] = "";
+
+        if (weir_dev_open(&dev, &config, why, sizeof why) < 0)
+            fail_msg("%s with %u: %s", tries[i].spec, tries[i].mtu, why);
+        assert_int_equal(dev->mtu, tries[i].becomes);
+        assert_int_equal(kernel_mtu("weir0"), tries[i].becomes);
+        weir_dev_close(dev);
+    }
+}
+
+/* Longer than an MTU of 1,500 would let through in one piece; the answer, too. */
+static void long_packets_go_through(void **state)
+{
+    struct weir_dev_config config = { .spec = "tap:weir0" HOST, .queues = 1, .mtu = 9000 };
+    char why[512] = "";
+    struct weir_dev *dev;
+    struct peer p;
+
+    (void)state;
+    if (weir_dev_open(&dev, &config, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    peer_open(&p, dev, 64);
+    peer_meet(&p);
+    peer_ping(&p, 0, 1, WEIR_PKT_ROOM - 14 - 28);
+    peer_close(&p);
+}
+
 /* --- errors --- */
 
-static void expect_error(const char *spec, unsigned queues, int error, const char *text)
+static void expect_error_mtu(const char *spec, unsigned queues, uint16_t mtu, int error,
+                             const char *text)
 {
     struct weir_dev *dev = NULL;
     char why[512] = "";
 
-    assert_int_equal(weir_tap_open(&dev, spec, queues, why, sizeof why), error);
+    assert_int_equal(weir_tap_open(&dev, spec, queues, mtu, why, sizeof why), error);
     if (!strstr(why, text) || strchr(why, '\n'))
         fail_msg("%s: \"%s\" has no \"%s\"", spec, why, text);
+}
+
+static void expect_error(const char *spec, unsigned queues, int error, const char *text)
+{
+    expect_error_mtu(spec, queues, 0, error, text);
+}
+
+static void wrong_mtu_is_said(void **state)
+{
+    (void)state;
+    expect_error_mtu("weir0", 1, 67, -EINVAL, "68 to 65521");
+    expect_error_mtu("weir0", 1, 65522, -EINVAL, "68 to 65521");
+    expect_error_mtu("weir0,mtu=1400", 1, 1500, -EINVAL, "give one of them");
 }
 
 static void bad_text_is_said(void **state)
@@ -466,7 +535,7 @@ static void open_as_nobody(void *arg)
 
     if (setgid(65534) < 0 || setuid(65534) < 0)
         _exit(3);
-    weir_tap_open(&dev, arg, 1, why, sizeof why);
+    weir_tap_open(&dev, arg, 1, 0, why, sizeof why);
     fprintf(stderr, "%s\n", why);
 }
 
@@ -481,6 +550,42 @@ static void missing_permission_is_said(void **state)
         skip();
     if (!strstr(said, "CAP_NET_ADMIN") || !strstr(said, "ip tuntap add weir7"))
         fail_msg("%s", said);
+}
+
+/* The one who may use the tap, but not set it up. */
+static void open_as_owner(void *arg)
+{
+    const uint16_t *mtu = arg;
+    struct weir_dev *dev;
+    char why[512] = "";
+
+    if (setgid(65534) < 0 || setuid(65534) < 0)
+        _exit(3);
+    if (weir_tap_open(&dev, "weir7", 1, *mtu, why, sizeof why) < 0)
+        fprintf(stderr, "%s\n", why);
+    else
+        fprintf(stderr, "opened with %u\n", dev->mtu);
+}
+
+static void mtu_needs_permission_only_to_change(void **state)
+{
+    uint16_t other = 9000, same = 1400;
+    char said[1024];
+    int status;
+
+    (void)state;
+    if (peer_command("ip tuntap add weir7 mode tap user 65534") != 0 ||
+        peer_command("ip link set weir7 mtu 1400 up") != 0)
+        skip();
+    status = child_run(open_as_owner, &same, said, sizeof said);
+    if (WEXITSTATUS(status) == 3)
+        skip();
+    if (!strstr(said, "opened with 1400"))
+        fail_msg("%s", said);
+    child_run(open_as_owner, &other, said, sizeof said);
+    if (!strstr(said, "not permitted to set mtu") || !strstr(said, "CAP_NET_ADMIN"))
+        fail_msg("%s", said);
+    assert_int_equal(peer_command("ip tuntap del weir7 mode tap"), 0);
 }
 
 int main(void)
@@ -501,6 +606,10 @@ int main(void)
         cmocka_unit_test(interface_goes_down),
         cmocka_unit_test(interface_is_deleted),
         cmocka_unit_test(mac_stays_the_same),
+        cmocka_unit_test(both_sides_get_the_mtu),
+        cmocka_unit_test(long_packets_go_through),
+        cmocka_unit_test(wrong_mtu_is_said),
+        cmocka_unit_test(mtu_needs_permission_only_to_change),
         cmocka_unit_test(bad_text_is_said),
         cmocka_unit_test(taken_tap_is_said),
         cmocka_unit_test(other_interface_is_said),

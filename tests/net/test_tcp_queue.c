@@ -54,19 +54,27 @@ static void test_packets_are_bounded(void **state) /* each of one byte */
     rig_close(rig);
 }
 
+/* All but so many of those that queues may have. */
+static unsigned take_packets(struct rig *rig, struct weir_pkt **taken, unsigned but)
+{
+    unsigned count = 0;
+
+    while (count < 4096 / 8 * 7 + 1 - but)
+        taken[count++] = weir_pkt_get(&rig->native.pkts);
+    return count;
+}
+
 static void test_packet_memory_is_bounded(void **state)
 {
     struct rig *rig = rig_open(NODELAY, MSS, WEIR_MS(10));
     struct weir_pkt *rest[4096];
-    unsigned count = 0;
+    unsigned count = take_packets(rig, rest, 2);
 
     (void)state;
-    while (count < 4096 - 2)
-        rest[count++] = weir_pkt_get(&rig->native.pkts);
     assert_int_equal(rig_queue(rig, 5 * MSS), 2 * MSS);
     assert_int_equal(rig->native.stats.tcp_no_memory, 1);
     assert_true(weir_tcp_send_room(&rig->tcp) > 0); /* so the caller sees what is missing */
-    rig_output(rig);                                /* by reference: needs views only */
+    rig_output(rig);                                /* by reference: needs no others */
     rig_expect(rig, 0, MSS, 0);
     rig_expect(rig, MSS, MSS, 0);
     while (count > 0)
@@ -74,6 +82,30 @@ static void test_packet_memory_is_bounded(void **state)
     rig_close(rig);
 }
 
+/* An eighth is left for what gets queues moving again. */
+static void test_queue_leaves_packets_for_others(void **state)
+{
+    struct rig *rig = rig_open(NODELAY, MSS, WEIR_MS(10));
+    struct weir_pkt *rest[4096];
+    unsigned count = take_packets(rig, rest, 0);
+
+    (void)state;
+    assert_int_equal(rig_queue(rig, MSS), 0);
+    weir_pkt_free(rest[--count]);
+    assert_int_equal(rig_queue(rig, 2 * MSS), MSS);
+    for (unsigned i = 0; i < 4096 / 8 - 1; i++) {
+        rest[count] = weir_pkt_get(&rig->native.pkts);
+        assert_non_null(rest[count++]);
+    }
+    assert_null(weir_pkt_get(&rig->native.pkts));
+    rig_output(rig);
+    rig_expect(rig, 0, MSS, 0);
+    while (count > 0)
+        weir_pkt_free(rest[--count]);
+    rig_close(rig);
+}
+
+/* What the device still has can be sent again as a copy only. */
 static void test_no_memory_to_send_is_tried_again(void **state)
 {
     struct rig *rig = rig_open(NODELAY, MSS, WEIR_MS(10));
@@ -81,13 +113,17 @@ static void test_no_memory_to_send_is_tried_again(void **state)
     unsigned count = 0;
 
     (void)state;
-    while (count < 4096 - 1)
-        rest[count++] = weir_pkt_get(&rig->native.pkts);
-    rig_push(rig, 100); /* small: would be copied, but there is no packet */
+    rig->hold = true;
+    rig_push(rig, 100);
+    rig_expect(rig, 0, 100, WEIR_PSH);
+    while ((rest[count] = weir_pkt_get(&rig->native.pkts)) != NULL)
+        count++;
+    rig_wait(rig, WEIR_MS(201));
     rig_expect_none(rig);
+    assert_true(rig->native.stats.tcp_no_memory > 0);
     while (count > 0)
         weir_pkt_free(rest[--count]);
-    rig_wait(rig, WEIR_MS(201));
+    rig_wait(rig, WEIR_MS(402));
     rig_expect(rig, 0, 100, WEIR_PSH);
     rig_close(rig);
 }
@@ -145,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_bytes_are_bounded),
         cmocka_unit_test(test_packets_are_bounded),
         cmocka_unit_test(test_packet_memory_is_bounded),
+        cmocka_unit_test(test_queue_leaves_packets_for_others),
         cmocka_unit_test(test_no_memory_to_send_is_tried_again),
         cmocka_unit_test(test_writable_comes_with_a_third_of_the_room),
         cmocka_unit_test(test_nothing_is_taken_behind_the_fin),

@@ -333,6 +333,74 @@ static void rfc5961_7_challenges_have_a_budget(void **state)
     out(". 1:1(0) ack 1");
 }
 
+static void outside(const char *segment)
+{
+    for (int i = 0; i < 100; i++) {
+        in("%s", segment);
+        nothing();
+    }
+}
+
+static void rfc9293_3_10_7_4_what_is_outside_the_window_is_answered_twice_a_second(void **state)
+{
+    (void)state;
+    established("mss 1460");
+    in(". 900001:900011(10) ack 1");
+    out(". 1:1(0) ack 1");
+    outside(". 900001:900011(10) ack 1");
+    outside(". 900001:900001(0) ack 1");
+    outside(". 0:0(0) ack 1");
+    outside("S 900001:900001(0)");
+    at(499);
+    outside(". 900001:900011(10) ack 1");
+    at(501);
+    in(". 0:0(0) ack 1");
+    out(". 1:1(0) ack 1");
+    outside(". 0:0(0) ack 1");
+    at(1000);
+    nothing();
+    at(1002);
+    in("S 900001:900001(0)");
+    out(". 1:1(0) ack 1");
+    in("S 1:1(0)"); /* in the window: a challenge, of another budget */
+    out(". 1:1(0) ack 1");
+}
+
+/* Its ACK was lost: without it the peer would send the same for ever. */
+static void rfc9293_3_10_7_4_what_was_had_is_acked_each_time(void **state)
+{
+    (void)state;
+    established("mss 1460");
+    in("P. 1:1001(1000) ack 1");
+    recv_is(1000);
+    script_drop_sent();
+    for (int i = 0; i < 10; i++) {
+        in("P. 1:1001(1000) ack 1");
+        out(". 1:1(0) ack 1001");
+    }
+    in(". 900001:900011(10) ack 1");
+    out(". 1:1(0) ack 1001");
+    outside(". 900001:900011(10) ack 1");
+    in("P. 1:1001(1000) ack 1");
+    out(". 1:1(0) ack 1001");
+    outside("P. -900000:-899000(1000) ack 1"); /* nobody sends that again */
+}
+
+static void rfc9293_3_10_7_4_each_connection_has_its_own_budget(void **state)
+{
+    (void)state;
+    listening();
+    for (uint16_t port = 5001; port < 5005; port++) {
+        script_new_peer(port);
+        in("S 0:0(0) mss 1460");
+        out("S. 0:0(0) ack 1 ...");
+        in(". 1:1(0) ack 1");
+        in(". 900001:900011(10) ack 1");
+        out(". 1:1(0) ack 1");
+        outside(". 900001:900011(10) ack 1");
+    }
+}
+
 /* --- TIME-WAIT --- */
 
 static void time_wait(const char *options)
@@ -466,6 +534,9 @@ int main(void)
         script_case(rfc9293_3_10_7_4_rst_in_close_wait_is_an_error),
         script_case(rfc5961_3_2_rst_after_the_challenge_ends_it),
         script_case(rfc5961_7_challenges_have_a_budget),
+        script_case(rfc9293_3_10_7_4_what_is_outside_the_window_is_answered_twice_a_second),
+        script_case(rfc9293_3_10_7_4_what_was_had_is_acked_each_time),
+        script_case(rfc9293_3_10_7_4_each_connection_has_its_own_budget),
         script_case(rfc9293_3_4_2_time_wait_lasts_2_msl),
         script_case(rfc9293_3_10_7_4_fin_again_restarts_time_wait),
         script_case(rfc6191_2_time_wait_yields_to_a_later_timestamp),

@@ -59,6 +59,7 @@ static void world_begin(struct world *w)
     w->queue.dev = &w->dev;
     w->native.iface[0].queue = &w->queue;
     w->native.iface[0].mtu = 1500;
+    w->native.iface[0].tx_room = UINT32_MAX; /* it need not be asked */
     weir_pkts_init(&w->native.pkts, 256);
     assert_int_equal(weir_flows_init(&w->native.flows, 2 * 64 + 4096), 0);
     assert_int_equal(weir_tcp_open(&w->native, &config), 0);

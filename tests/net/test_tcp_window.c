@@ -223,10 +223,10 @@ static void the_buffer_follows_what_the_user_takes(void **state)
 /* Not when packets are scarce. */
 static void the_buffer_does_not_grow_without_memory(void **state)
 {
-    struct weir_pkt *pkts[40];
+    struct weir_pkt *pkts[80];
 
     (void)state;
-    world_begin(20000, 64);
+    world_begin(20000, 128);
     layer.rcvbuf = 1 << 20;
     world_begin_at(0);
     for (unsigned i = 0; i < WEIR_COUNT(pkts); i++)

@@ -14,7 +14,7 @@
 
 enum {
     IP6_LEN = 40,
-    IP6_MAX = 65535,
+    IP6_MAX = 65535, /* of payload, extension headers included (RFC 8200 3) */
     IP6_EXTENSIONS = 6,
     IP6_FRAGMENT_LEN = 8,
     IP6_NEXT_AT = 6,    /* offset of the next header field */
@@ -180,14 +180,14 @@ int weir_ip6_parse(struct weir_ip6 *ip, const uint8_t *data, size_t len)
         return -EBADMSG;
     head = weir_get32(data);
     total = IP6_LEN + (uint32_t)weir_get16(data + IP6_PAYLOAD_AT);
-    if (total > len || total > IP6_MAX)
+    if (total > len)
         return -EBADMSG;
     *ip = (struct weir_ip6){
         .protocol = data[IP6_NEXT_AT],
         .hop_limit = data[7],
         .traffic_class = (uint8_t)(head >> 20),
         .header_len = IP6_LEN,
-        .total_len = (uint16_t)total,
+        .total_len = total,
     };
     memcpy(ip->source.byte, data + 8, 16);
     memcpy(ip->target.byte, data + 24, 16);
@@ -200,7 +200,7 @@ int weir_ip6_parse(struct weir_ip6 *ip, const uint8_t *data, size_t len)
 
 int weir_ip6_emit(uint8_t *to, const struct weir_ip6 *ip)
 {
-    weir_assert(ip->total_len >= IP6_LEN);
+    weir_assert(ip->total_len >= IP6_LEN && ip->total_len <= IP6_LEN + IP6_MAX);
     weir_put32(to, 6u << 28 | (uint32_t)ip->traffic_class << 20);
     weir_put16(to + IP6_PAYLOAD_AT, (uint16_t)(ip->total_len - IP6_LEN));
     to[IP6_NEXT_AT] = ip->protocol;

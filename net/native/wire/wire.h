@@ -89,7 +89,7 @@ struct weir_ip6 {
     uint8_t protocol; /* behind the extension headers */
     uint8_t hop_limit, traffic_class;
     uint16_t header_len; /* with extension headers, up to the transport header or fragment data */
-    uint16_t total_len;  /* <= len */
+    uint32_t total_len;  /* <= len, and 40 + 65535 */
     bool fragment, more_fragments;
     uint16_t fragment_at;
     uint32_t id;
