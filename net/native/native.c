@@ -110,6 +110,8 @@ static bool native_pump(struct weir_native *native)
 {
     bool worked = native_output(native), arrived = false;
 
+    if (native->acks_count > 0)
+        weir_tcp_acks_arm(native);
     for (unsigned i = 0; i < native->ifaces; i++)
         arrived |= native_input(native, &native->iface[i]);
     if (arrived)

@@ -177,6 +177,8 @@ bool weir_ip_is_multicast(const struct weir_ip *ip);
 
 /* --- the stack of one shard --- */
 
+enum { WEIR_NATIVE_ACKS = 256 }; /* more are looked at before the turn is over */
+
 /* Everything that is read by all shards: made before they start, dropped when the last has ended.
  * Only `listening` changes, under its lock. */
 struct weir_native_shared;
@@ -213,6 +215,8 @@ struct weir_native {
     struct weir_pool conns, waits, detours; /* weir_tcp, weir_tcp_wait, weir_detour */
     struct weir_tcp *output;                /* connections with something to send: by output_next */
     struct weir_tcp *output_last;
+    struct weir_tcp *acks[WEIR_NATIVE_ACKS]; /* began to delay an ACK in this turn: tcp_timer.c */
+    uint32_t acks_count;
     struct weir_tcp *output_stop; /* the last that weir_tcp_output_all is going to do */
     struct weir_link listeners;   /* struct weir_native_listener */
     struct weir_link time_waits;  /* oldest first: one alarm for all */

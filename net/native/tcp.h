@@ -103,6 +103,7 @@ enum weir_tcp_flag {                             /* weir_tcp.flags */
                      WEIR_TCP_DETOURED =
                          32768, /* its hash belongs to another shard, which has to be told */
                      WEIR_TCP_TOLD = 131072, /* the user has been told `error` */
+                     WEIR_TCP_IN_ACKS = 262144, /* in native->acks */
                      WEIR_TCP_CC = 65536,    /* the first byte was queued: cc_state is in use */
 };
 
@@ -349,20 +350,31 @@ void weir_tcp_mtu_changed(struct weir_tcp *tcp);
 /* The alarm's callback. */
 void weir_tcp_fire(struct weir_alarm *alarm);
 
+enum { WEIR_TCP_ARM_EARLY = 763 }; /* ticks: 50 ms */
+
 /* Whether the alarm is armed at or before `at`; 0 is no time. */
 static inline bool weir_tcp_armed_by(const struct weir_tcp *tcp, weir_tick at)
 {
     return at == 0 || (int32_t)((weir_tick)(tcp->alarm.when >> WEIR_TICK_SHIFT) - at) <= 0;
 }
 
-/* Arms the alarm for the earliest of the four times, unless it is armed at or before that. */
+/* Whether it is much before the retransmission timer: moved now, while the connection is in the
+ * cache, it will not have to fire for nothing when it is not. */
+static inline bool weir_tcp_armed_early(const struct weir_tcp *tcp)
+{
+    return tcp->rto_at != 0 &&
+           (int32_t)(tcp->rto_at - (weir_tick)(tcp->alarm.when >> WEIR_TICK_SHIFT)) >
+               WEIR_TCP_ARM_EARLY;
+}
+
+/* Arms the alarm for the earliest of the four times, unless it is armed not much before that. */
 void weir_tcp_arm_first(struct weir_tcp *tcp);
 
 static inline void weir_tcp_arm(struct weir_tcp *tcp)
 {
     if (weir_unlikely(!weir_wheel_armed(&tcp->alarm) ||
                       (tcp->idle_at == 0 && (tcp->flags & WEIR_TCP_KEEPALIVE)) ||
-                      !weir_tcp_armed_by(tcp, tcp->rto_at) ||
+                      !weir_tcp_armed_by(tcp, tcp->rto_at) || weir_tcp_armed_early(tcp) ||
                       !weir_tcp_armed_by(tcp, tcp->probe_at) ||
                       !weir_tcp_armed_by(tcp, tcp->ack_at) ||
                       !weir_tcp_armed_by(tcp, tcp->idle_at)))
@@ -370,6 +382,11 @@ static inline void weir_tcp_arm(struct weir_tcp *tcp)
 }
 
 void weir_tcp_timers_stop(struct weir_tcp *tcp);
+
+/* ack_at was set: the alarm follows when that still stands at the next turn.  Mostly it does not,
+ * for the user has answered by then. */
+void weir_tcp_ack_later(struct weir_tcp *tcp);
+void weir_tcp_acks_arm(struct weir_native *native);
 
 /* Frees the send queue. */
 void weir_tcp_queue_free(struct weir_tcp *tcp);

@@ -12,6 +12,8 @@
 
 enum {
     PREFETCH_BYTES = 1024,
+    PREFETCH_USER = 192,   /* of what is around the operation that waits */
+    PREFETCH_ANSWER = 192, /* headers and the begin of the bytes */
     MANY_CONNS = 1024, /* more are not all in the cache */
 };
 
@@ -129,7 +131,8 @@ static void input_find(struct weir_native *native, struct weir_pkt **pkts, unsig
 }
 
 /* What a connection leads to: who waits for the bytes, mostly embedded in what its owner will
- * touch; and the packet that this segment acknowledges, which will be the next to be filled. */
+ * touch; the packet that this segment acknowledges, which will be the next to be filled; those
+ * beside it in the timer wheel, for its alarm may move. */
 static void input_prefetch_around(struct weir_pkt *const *pkts, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -140,9 +143,14 @@ static void input_prefetch_around(struct weir_pkt *const *pkts, unsigned count)
             continue;
         tcp = weir_container_of(flow, struct weir_tcp, flow);
         if (tcp->conn.rx)
-            input_prefetch(tcp->conn.rx, 256);
-        if (tcp->tx_head)
-            input_prefetch(tcp->tx_head, sizeof(struct weir_pkt) + 2 * WEIR_PKT_HEADROOM);
+            input_prefetch(tcp->conn.rx, PREFETCH_USER);
+        if (tcp->tx_head) {
+            input_prefetch(tcp->tx_head, sizeof(struct weir_pkt));
+            input_prefetch((const char *)(tcp->tx_head + 1) + WEIR_PKT_HEADROOM - 64,
+                           PREFETCH_ANSWER);
+        }
+        __builtin_prefetch(tcp->alarm.link.next, 1);
+        __builtin_prefetch(tcp->alarm.link.prev, 1);
     }
 }
 

@@ -178,6 +178,7 @@ int weir_tcp_connect(struct weir_tcp *tcp)
 void weir_tcp_free(struct weir_tcp *tcp)
 {
     weir_assert(tcp->state == WEIR_TCP_CLOSED && !tcp->rx_head && !tcp->ooo && !tcp->tx_head);
+    weir_assert(!(tcp->flags & WEIR_TCP_IN_ACKS));
     weir_pool_put(&weir_native_of(tcp->conn.stack)->conns, tcp);
 }
 

@@ -8,6 +8,9 @@
  *     ack_at    the delayed ACK
  *     idle_at   keep-alive (RFC 9293 3.8.4), the end of SYN-RECEIVED and of orphans
  *
+ * The delayed ACK's is set by most segments and taken back by the answer, in the same turn: the alarm
+ * is looked at for it only at the next one (native->acks).
+ *
  * Invariant: a deadline that is set has the alarm armed at or before it, once weir_tcp_arm() was
  * called.  The alarm is set for whole ticks. */
 #include <errno.h>
@@ -37,12 +40,51 @@ void weir_tcp_arm_first(struct weir_tcp *tcp)
         return;
     when = ((now >> WEIR_TICK_SHIFT) + (int32_t)(first - (weir_tick)(now >> WEIR_TICK_SHIFT)))
            << WEIR_TICK_SHIFT;
-    if (!weir_wheel_armed(&tcp->alarm) || tcp->alarm.when > when)
+    if (!weir_wheel_armed(&tcp->alarm) || tcp->alarm.when > when ||
+        when - tcp->alarm.when > WEIR_TCP_ARM_EARLY * WEIR_TICK)
         weir_alarm_set(&tcp->alarm, when);
+}
+
+void weir_tcp_ack_later(struct weir_tcp *tcp)
+{
+    struct weir_native *native = weir_tcp_native(tcp);
+
+    if (tcp->flags & WEIR_TCP_IN_ACKS)
+        return;
+    if (weir_unlikely(native->acks_count == WEIR_NATIVE_ACKS))
+        weir_tcp_acks_arm(native);
+    tcp->flags |= WEIR_TCP_IN_ACKS;
+    native->acks[native->acks_count++] = tcp;
+}
+
+void weir_tcp_acks_arm(struct weir_native *native)
+{
+    for (uint32_t i = 0; i < native->acks_count; i++) {
+        struct weir_tcp *tcp = native->acks[i];
+
+        tcp->flags &= ~(uint32_t)WEIR_TCP_IN_ACKS;
+        if (tcp->ack_at)
+            weir_tcp_arm(tcp);
+    }
+    native->acks_count = 0;
+}
+
+static void timer_forget_ack(struct weir_tcp *tcp)
+{
+    struct weir_native *native = weir_tcp_native(tcp);
+    uint32_t i = 0;
+
+    if (weir_likely(!(tcp->flags & WEIR_TCP_IN_ACKS)))
+        return;
+    tcp->flags &= ~(uint32_t)WEIR_TCP_IN_ACKS;
+    while (native->acks[i] != tcp)
+        i++;
+    native->acks[i] = native->acks[--native->acks_count];
 }
 
 void weir_tcp_timers_stop(struct weir_tcp *tcp)
 {
+    timer_forget_ack(tcp);
     tcp->rto_at = tcp->probe_at = tcp->ack_at = tcp->idle_at = 0;
     weir_alarm_clear(&tcp->alarm);
 }

@@ -129,7 +129,7 @@ void weir_tcp_ack_data(struct weir_tcp *tcp, uint32_t len)
         tcp->flags |= WEIR_TCP_ACK_DELAYED;
         tcp->ack_at =
             weir_tick_at(weir_native_now(weir_native_of(tcp->conn.stack)) + WEIR_MS(ACK_DELAY_MS));
-        weir_tcp_arm(tcp);
+        weir_tcp_ack_later(tcp);
     }
 }
 

@@ -350,6 +350,7 @@ static void pass(weir_time span)
     weir_time end = world->shard.now + span;
     struct weir_alarm *alarm;
 
+    weir_tcp_acks_arm(&world->native);
     while (weir_wheel_next(&world->shard.wheel) <= end) {
         weir_time next = weir_wheel_next(&world->shard.wheel);
 
@@ -358,6 +359,7 @@ static void pass(weir_time span)
         while ((alarm = weir_wheel_pop(&world->shard.wheel, world->shard.now)) != NULL)
             alarm->fire(alarm);
         weir_tcp_output_all(&world->native);
+        weir_tcp_acks_arm(&world->native);
     }
     world->shard.now = end;
 }
