@@ -9,6 +9,8 @@
     f           call to another shard and back, beside two bare rings; calls in a pipeline
     g           what the parts of the scheduler cost: nanoseconds and instructions
     n           the native stack over an in-memory wire, beside a floor and the kernel's loopback
+    layers      what the native stack's layers cost: instructions and nanoseconds (layers.py)
+    dpdk        the native stack over virtual NICs, beside the kernel and l2fwd (bench_dpdk.py)
 
 Rounds are interleaved over the servers, so a disturbance meets all of them, and a ratio is the
 median of the ratios within each round.  Targets are printed beside, and judged for weir on io_uring.
@@ -20,12 +22,14 @@ import statistics
 import subprocess
 import sys
 
+import bench_dpdk
 import instructions
+import layers
 import measure
 from measure import Failed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g", "n"]
+FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g", "n", "layers", "dpdk"]
 LOADS = {  # figure: connections, pipelined, what, at most so many times the better floor
     "a64": (64, 1, "us of server CPU per request, 64 connections", 1.05),
     "a1000": (1000, 1, "us of server CPU per request, 1,000 connections", 1.05),
@@ -74,6 +78,7 @@ def parse_args():
     parser.add_argument("--boost", action="store_true",
                         help="ask the scheduler to favour server and load over all else")
     parser.add_argument("--json", metavar="FILE", help="everything measured, as JSON")
+    parser.add_argument("--keep", action="store_true", help="write layers to perf/LAYERS.md")
     args = parser.parse_args()
     complete_args(parser, args)
     return args
@@ -368,6 +373,20 @@ def table_native(results):
         print(line if name in NATIVE else f"{line} {row['note']}")
 
 
+# --- layers ---
+
+def run_layers(args, results):
+    try:
+        results["layers"] = layers.measure(
+            os.path.join(args.build, "perf", "bench_native"), seconds=args.seconds,
+            cpus=",".join(str(c) for c in args.cpus), progress=say)
+    except layers.Failed as error:
+        say(f"layers are left out: {error}")
+        return
+    if args.keep:
+        layers.keep(results["layers"], args.build)
+
+
 # --- all ---
 
 def run_all(args, results):
@@ -384,6 +403,10 @@ def run_all(args, results):
         run_micro(args, results)
     if "n" in args.only:
         run_native(args, results)
+    if "layers" in args.only:
+        run_layers(args, results)
+    if "dpdk" in args.only:
+        results["dpdk"] = bench_dpdk.measure(args.build, args.cpus, args.rounds, args.seconds)
 
 
 def print_all(args, results):
@@ -401,6 +424,8 @@ def print_all(args, results):
         table_micro(args, results)
     if "n" in args.only:
         table_native(results)
+    layers.print_tables(results.get("layers", {}))
+    bench_dpdk.print_table(results.get("dpdk", {}))
     sys.stdout.flush()
 
 

@@ -3,7 +3,8 @@
  * Server and client are two threads on two CPUs with the in-memory wire between them; nothing else
  * is on these CPUs.  `floor` is perf/raw_tcp.c at both ends; the stack's figures have raw_tcp.c as
  * their client, so that the server is what is measured, or the stack at both ends where the name
- * says so.  `kernel_*` are the same exchanges over loopback sockets, by the barest epoll loop. */
+ * says so.  `kernel_*` are the same exchanges over loopback sockets, by the barest epoll loop.
+ * With --count the same servers run in one thread, for callgrind (bench_native_count.c). */
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
@@ -19,11 +20,6 @@
 
 unsigned bench_cpu[2];
 double bench_seconds = 2;
-
-static const char request_text[] =
-    "GET /plaintext HTTP/1.1\r\nHost: 10.0.0.1\r\nUser-Agent: weir\r\n"
-    "Accept: text/plain, */*\r\nX: 123456666\r\n\r\n";
-_Static_assert(sizeof request_text - 1 == 100, "the request of all figures has 100 bytes");
 
 double bench_now(void)
 {
@@ -47,21 +43,10 @@ void bench_row(const char *name, double value, const char *unit, const char *not
 
 /* --- one shard with a stack of its own at one end of the wire, in a thread --- */
 
-struct host {
-    struct weir_dev *dev;
-    struct weir_native_config config;
-    struct weir_native_shared *shared;
-    unsigned cpu;
-    uint32_t conns_max;
-    void (*main)(void *arg);
-    _Atomic bool up, over;
-    pthread_t thread;
-};
-
-static int host_open(struct weir_driver **driver, struct weir_shard *shard,
-                     const struct weir_config *config, void *arg)
+int bench_host_open(struct weir_driver **driver, struct weir_shard *shard,
+                    const struct weir_config *config, void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_driver *below;
     char why[160];
     int error = weir_bare_driver_open(&below, shard, config, NULL);
@@ -74,37 +59,42 @@ static int host_open(struct weir_driver **driver, struct weir_shard *shard,
 }
 
 /* Another thread cannot stop a shard's work; it sets a flag. */
-static void stop_when_over(void *arg)
+void bench_stop_when_over(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
 
     while (!atomic_load_explicit(&host->over, memory_order_relaxed))
         weir_sleep(WEIR_MS(2));
     weir_stop();
 }
 
+void bench_host_config(const struct bench_host *host, struct weir_config *config)
+{
+    weir_config_init(config);
+    config->shards = 1;
+    config->poll = WEIR_POLL_BUSY;
+    config->signals = false;
+    config->quiet = true;
+    config->grace = WEIR_MS(100);
+    config->conns_max = host->conns_max;
+    config->fibers_max = 4096;
+}
+
 static void *host_thread(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_config config;
     char cpus[16];
 
-    weir_config_init(&config);
+    bench_host_config(host, &config);
     snprintf(cpus, sizeof cpus, "%u", host->cpu);
-    config.shards = 1;
     config.cpus = cpus;
-    config.poll = WEIR_POLL_BUSY;
-    config.signals = false;
-    config.quiet = true;
-    config.grace = WEIR_MS(100);
-    config.conns_max = host->conns_max;
-    config.fibers_max = 4096;
-    if (weir_runtime_run(&config, host_open, host, host->main, host) < 0)
+    if (weir_runtime_run(&config, bench_host_open, host, host->main, host) < 0)
         exit(1);
     return NULL;
 }
 
-static void host_start(struct host *host, const char *ip, const char *gateway)
+void bench_host_share(struct bench_host *host, const char *ip, const char *gateway, uint64_t secret)
 {
     char why[256];
 
@@ -113,23 +103,30 @@ static void host_start(struct host *host, const char *ip, const char *gateway)
     host->config.gateway = gateway;
     host->config.conns_max = host->conns_max;
     host->config.pkts_max = 1 << 18;
-    if (weir_native_shared_open(&host->shared, host->dev, &host->config, 1, why, sizeof why) < 0 ||
-        pthread_create(&host->thread, NULL, host_thread, host) != 0) {
+    host->config.secret = secret;
+    if (weir_native_shared_open(&host->shared, host->dev, &host->config, 1, why, sizeof why) < 0) {
         fprintf(stderr, "bench_native: %s\n", why);
         exit(1);
     }
+}
+
+static void host_start(struct bench_host *host, const char *ip, const char *gateway)
+{
+    bench_host_share(host, ip, gateway, 0);
+    if (pthread_create(&host->thread, NULL, host_thread, host) != 0)
+        exit(1);
     while (!atomic_load(&host->up))
         weir_cpu_relax();
 }
 
-static void host_stop(struct host *host)
+static void host_stop(struct bench_host *host)
 {
     atomic_store(&host->over, true);
     pthread_join(host->thread, NULL);
     weir_native_shared_close(host->shared);
 }
 
-static void wire(struct weir_dev *end[2])
+void bench_wire(struct weir_dev *end[2])
 {
     const struct weir_pair_config config = { .queues = 1, .mtu = 1500 };
 
@@ -147,9 +144,9 @@ static void plaintext(struct weir_http *http, void *arg)
     weir_http_reply(http, 200, "text/plain", WEIR_STR("Hello, World!"));
 }
 
-static void http_main(void *arg)
+void bench_http_main(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_http_router *router;
     struct weir_http_config config;
     struct weir_listen_config listen;
@@ -163,7 +160,7 @@ static void http_main(void *arg)
         weir_listen(&listener, "10.0.0.1:80", &listen) < 0)
         exit(1);
     weir_scope_init(&scope);
-    weir_spawn(&scope, stop_when_over, host);
+    weir_spawn(&scope, bench_stop_when_over, host);
     atomic_store(&host->up, true);
     weir_http_config_init(&config);
     config.conns_max = host->conns_max;
@@ -184,9 +181,9 @@ static void echo_serve(void *arg)
     weir_close(arg);
 }
 
-static void echo_main(void *arg)
+void bench_echo_main(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_listener *listener;
     struct weir_scope scope;
     struct weir_conn *conn;
@@ -194,7 +191,7 @@ static void echo_main(void *arg)
     if (weir_listen(&listener, "10.0.0.1:80", NULL) < 0)
         exit(1);
     weir_scope_init(&scope);
-    weir_spawn(&scope, stop_when_over, host);
+    weir_spawn(&scope, bench_stop_when_over, host);
     atomic_store(&host->up, true);
     while (weir_accept(listener, &conn, WEIR_NEVER) == 0)
         weir_spawn(&scope, echo_serve, conn);
@@ -267,18 +264,20 @@ static double exchange_rate(struct raw *raw, const char *one, uint32_t len, unsi
 
 static void http_rate(const char *name, uint32_t conns, unsigned depth)
 {
-    struct host server = { .cpu = bench_cpu[0], .conns_max = conns + 64, .main = http_main };
+    struct bench_host server = { .cpu = bench_cpu[0],
+                                 .conns_max = conns + 64,
+                                 .main = bench_http_main };
     struct weir_dev *end[2];
     static struct raw raw;
     char note[96];
     double rate;
 
-    wire(end);
+    bench_wire(end);
     server.dev = end[0];
     host_start(&server, "10.0.0.1/24", "10.0.0.2");
     raw_open(&raw, end[1], conns, false);
     raw_connect_all(&raw);
-    rate = exchange_rate(&raw, request_text, sizeof request_text - 1, depth);
+    rate = exchange_rate(&raw, BENCH_REQUEST, sizeof BENCH_REQUEST - 1, depth);
     snprintf(note, sizeof note, "%.1f ns each; %llu segments sent twice", 1e9 / rate,
              (unsigned long long)raw.again);
     bench_row(name, rate / 1e6, "M requests/s", note);
@@ -331,7 +330,7 @@ static void floor_open(struct floor_server *server, struct raw *raw, pthread_t *
 {
     struct weir_dev *end[2];
 
-    wire(end);
+    bench_wire(end);
     server->dev = end[0];
     if (pthread_create(thread, NULL, floor_thread, server) != 0)
         exit(1);
@@ -358,14 +357,14 @@ static void floor_rate(void)
     struct floor_server server = { .conns = 64,
                                    .answer = answer,
                                    .answer_len = sizeof answer,
-                                   .expect = sizeof request_text - 1 };
+                                   .expect = sizeof BENCH_REQUEST - 1 };
     static struct raw raw;
     pthread_t thread;
     char note[64];
     double rate;
 
     floor_open(&server, &raw, &thread);
-    rate = exchange_rate(&raw, request_text, sizeof request_text - 1, 1);
+    rate = exchange_rate(&raw, BENCH_REQUEST, sizeof BENCH_REQUEST - 1, 1);
     snprintf(note, sizeof note, "%.1f ns each: headers, checksums, look-up, seq and ack only",
              1e9 / rate);
     bench_row("floor_64", rate / 1e6, "M requests/s", note);
@@ -416,11 +415,11 @@ static void floor_echo(void)
 
 static void native_echo(void)
 {
-    struct host server = { .cpu = bench_cpu[0], .conns_max = 64, .main = echo_main };
+    struct bench_host server = { .cpu = bench_cpu[0], .conns_max = 64, .main = bench_echo_main };
     struct weir_dev *end[2];
     static struct raw raw;
 
-    wire(end);
+    bench_wire(end);
     server.dev = end[0];
     host_start(&server, "10.0.0.1/24", "10.0.0.2");
     raw_open(&raw, end[1], 1, false);
@@ -452,7 +451,7 @@ static void bulk_serve(void *arg)
 
 static void bulk_server_main(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_listener *listener;
     struct weir_scope scope;
     struct weir_conn *conn;
@@ -460,7 +459,7 @@ static void bulk_server_main(void *arg)
     if (weir_listen(&listener, "10.0.0.1:80", NULL) < 0)
         exit(1);
     weir_scope_init(&scope);
-    weir_spawn(&scope, stop_when_over, host);
+    weir_spawn(&scope, bench_stop_when_over, host);
     atomic_store(&host->up, true);
     if (weir_accept(listener, &conn, WEIR_NEVER) == 0)
         bulk_serve(conn);
@@ -471,7 +470,7 @@ static void bulk_server_main(void *arg)
 static void bulk_client_main(void *arg)
 {
     static uint8_t data[BULK_CHUNK];
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_conn *conn;
     double begin, end;
 
@@ -491,7 +490,7 @@ static void bulk_client_main(void *arg)
 
 static void ping_client_main(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_conn *conn;
     char data[64] = { 0 };
     double end;
@@ -514,13 +513,13 @@ static void ping_client_main(void *arg)
 
 static void both_ends(void (*server_main)(void *), void (*client_main)(void *))
 {
-    struct host server = { .cpu = bench_cpu[0], .conns_max = 64, .main = server_main };
-    struct host client = { .cpu = bench_cpu[1], .conns_max = 64, .main = client_main };
+    struct bench_host server = { .cpu = bench_cpu[0], .conns_max = 64, .main = server_main };
+    struct bench_host client = { .cpu = bench_cpu[1], .conns_max = 64, .main = client_main };
     struct weir_dev *end[2];
 
     memset(&both, 0, sizeof both);
     weir_hist_init(&both.hist);
-    wire(end);
+    bench_wire(end);
     server.dev = end[0];
     client.dev = end[1];
     host_start(&server, "10.0.0.1/24", NULL);
@@ -541,7 +540,7 @@ static void native_ping(void)
 {
     char note[64];
 
-    both_ends(echo_main, ping_client_main);
+    both_ends(bench_echo_main, ping_client_main);
     snprintf(note, sizeof note, "p50; p99 %.2f us",
              (double)weir_hist_percentile(&both.hist, 99) / 1e3);
     bench_row("echo_both_ends", (double)weir_hist_percentile(&both.hist, 50) / 1e3, "us", note);
@@ -564,7 +563,7 @@ static uint64_t resident_bytes(void)
 /* Accepts and keeps. */
 static void park_main(void *arg)
 {
-    struct host *host = arg;
+    struct bench_host *host = arg;
     struct weir_conn **conns = calloc(host->conns_max, sizeof(struct weir_conn *));
     struct weir_listen_config listen;
     struct weir_listener *listener;
@@ -576,7 +575,7 @@ static void park_main(void *arg)
     if (!conns || weir_listen(&listener, "10.0.0.1:80", &listen) < 0)
         exit(1);
     weir_scope_init(&scope);
-    weir_spawn(&scope, stop_when_over, host);
+    weir_spawn(&scope, bench_stop_when_over, host);
     atomic_store(&host->up, true);
     while (weir_accept(listener, &conns[count], WEIR_NEVER) == 0)
         count++;
@@ -589,14 +588,14 @@ static void park_main(void *arg)
 
 static void park(const char *name, uint32_t conns)
 {
-    struct host server = { .cpu = bench_cpu[0], .conns_max = conns + 64, .main = park_main };
+    struct bench_host server = { .cpu = bench_cpu[0], .conns_max = conns + 64, .main = park_main };
     struct weir_dev *end[2];
     static struct raw raw;
     uint64_t before, extra, others;
     char note[96];
     double begin;
 
-    wire(end);
+    bench_wire(end);
     server.dev = end[0];
     host_start(&server, "10.0.0.1/24", "10.0.0.2");
     raw_open(&raw, end[1], conns, false);
@@ -639,9 +638,12 @@ static const struct figure {
 
 static int usage(int status)
 {
-    fprintf(status ? stderr : stdout,
-            "usage: bench_native [--cpus A,B] [--seconds S] [--rounds N] [--json] [FIGURE ...]\n"
-            "The native stack over an in-memory wire between two CPUs.  Figures:");
+    fprintf(
+        status ? stderr : stdout,
+        "usage: bench_native [--cpus A,B] [--seconds S] [--rounds N] [--json] [FIGURE ...]\n"
+        "       bench_native --count N [--sampled] http|echo|bulk_in|bulk_out\n"
+        "The native stack over an in-memory wire between two CPUs.  With --count, a fixed number\n"
+        "of requests (of bulk: of 1,448 bytes), in one thread, for perf/layers.py.  Figures:");
     for (size_t i = 0; i < WEIR_COUNT(figures); i++)
         fprintf(status ? stderr : stdout, " %s", figures[i].name);
     fprintf(status ? stderr : stdout, "\n");
@@ -665,15 +667,18 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "cpus", required_argument, NULL, 'c' },   { "seconds", required_argument, NULL, 's' },
         { "rounds", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
+        { "count", required_argument, NULL, 'n' },  { "sampled", no_argument, NULL, 'p' },
         { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 }
     };
     struct weir_cpu_list cpus;
     int rounds = 1, option, status = 0;
+    long long units = 0;
+    bool sampled = false;
 
-    if (weir_cpu_allowed(&cpus) < 0 || cpus.count < 2)
-        return fprintf(stderr, "bench_native: needs two CPUs\n"), 1;
+    if (weir_cpu_allowed(&cpus) < 0)
+        return fprintf(stderr, "bench_native: the CPUs cannot be told\n"), 1;
     bench_cpu[0] = cpus.cpu[0];
-    bench_cpu[1] = cpus.cpu[1];
+    bench_cpu[1] = cpus.cpu[cpus.count > 1];
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 's')
             bench_seconds = atof(optarg);
@@ -681,11 +686,19 @@ int main(int argc, char **argv)
             rounds = atoi(optarg);
         else if (option == 'j')
             json = true;
+        else if (option == 'n')
+            units = atoll(optarg);
+        else if (option == 'p')
+            sampled = true;
         else if (option != 'c' || sscanf(optarg, "%u,%u", &bench_cpu[0], &bench_cpu[1]) != 2)
             return usage(option == 'h' ? 0 : 2);
     }
-    if (bench_seconds <= 0 || rounds < 1)
+    if (bench_seconds <= 0 || rounds < 1 || units < 0 || (units > 0 && optind + 1 != argc))
         return usage(2);
+    if (units > 0)
+        return bench_count(argv[optind], (uint64_t)units, sampled);
+    if (bench_cpu[0] == bench_cpu[1])
+        return fprintf(stderr, "bench_native: needs two CPUs\n"), 1;
     weir_cpu_pin(bench_cpu[1]);
     for (int round = 0; round < rounds && status == 0; round++) {
         for (int i = optind; i < argc && status == 0; i++)

@@ -302,6 +302,14 @@ unsigned raw_turn(struct raw *raw)
     return count;
 }
 
+static void raw_wait(struct raw *raw)
+{
+    if (raw->meanwhile)
+        raw->meanwhile(raw);
+    else
+        weir_cpu_relax();
+}
+
 void raw_connect_all(struct raw *raw)
 {
     enum { AT_ONCE = 64 };
@@ -312,7 +320,7 @@ void raw_connect_all(struct raw *raw)
         if (turns++ % (1 << 22) == 0)
             arp_request(raw);
         raw_turn(raw);
-        weir_cpu_relax();
+        raw_wait(raw);
     }
     while (raw->opened < raw->conns) {
         for (; next < raw->conns && next < raw->opened + AT_ONCE; next++) {
@@ -321,5 +329,6 @@ void raw_connect_all(struct raw *raw)
             segment(raw, &raw->conn[next], SYN, NULL, 0, 0);
         }
         raw_turn(raw);
+        raw_wait(raw);
     }
 }

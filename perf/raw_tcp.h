@@ -48,6 +48,7 @@ struct raw {
     uint64_t again;    /* segments that came before: it acknowledges only with what it sends */
     uint64_t bad;      /* packets that were not as they should be */
     void (*answered)(struct raw *raw, struct raw_conn *conn);
+    void (*meanwhile)(struct raw *raw); /* while it connects; NULL: the server has its own thread */
 };
 
 /* In the thread that will use it.  `expect`: length of the other side's messages. */
