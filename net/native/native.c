@@ -81,10 +81,12 @@ static bool native_output(struct weir_native *native)
     return worked;
 }
 
-/* A shard that was about to sleep has something to do: nobody needs to wake it. */
+/* A shard that was about to sleep has something to do: nobody needs to wake it.  Others read the
+ * word after each of their sends: it is written only when that changes something. */
 static void native_stay_awake(struct weir_shard *shard)
 {
-    atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
+    if (atomic_load_explicit(&shard->asleep, memory_order_relaxed))
+        atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
 }
 
 static bool native_input(struct weir_native *native, struct weir_iface *iface)
