@@ -132,7 +132,7 @@ struct weir_iface {
     struct weir_pkt *tx[WEIR_DEV_BURST];
     unsigned tx_count;
     uint32_t tx_room; /* that the device is sure to take, with those: weir_iface_room() */
-    bool tx_open; /* the device has some that it may keep until tx_flush */
+    bool tx_open;     /* the device has some that it may keep until tx_flush */
 };
 
 /* How packets get from here to there; a connection keeps one, so it is small: interface and
@@ -207,7 +207,7 @@ struct weir_native {
     unsigned ifaces;
     struct weir_pkts pkts;
     struct weir_pool bigs; /* packets longer than those: bigs.c */
-    uint32_t generation; /* grows when routes, addresses or neighbours change */
+    uint32_t generation;   /* grows when routes, addresses or neighbours change */
 
     const struct weir_toeplitz *toeplitz; /* of `shared`, as is: */
     const uint8_t *flow_table;            /* 128 entries: whose a flow is, by its hash */

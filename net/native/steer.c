@@ -203,7 +203,8 @@ static void courier_drop_waiting(struct courier *courier)
     }
 }
 
-static __attribute__((noinline)) void steer_send(struct weir_native *native, struct weir_steer *steer)
+static __attribute__((noinline)) void steer_send(struct weir_native *native,
+                                                 struct weir_steer *steer)
 {
     bool wanted = atomic_load_explicit(&native->shared->users, memory_order_relaxed) > 0;
     for (unsigned i = 0; i < native->shared->shards; i++) {

@@ -102,9 +102,9 @@ enum weir_tcp_flag {                             /* weir_tcp.flags */
                          16384, /* input is on the stack with it: freeing waits until it is done */
                      WEIR_TCP_DETOURED =
                          32768, /* its hash belongs to another shard, which has to be told */
-                     WEIR_TCP_TOLD = 131072, /* the user has been told `error` */
+                     WEIR_TCP_TOLD = 131072,    /* the user has been told `error` */
                      WEIR_TCP_IN_ACKS = 262144, /* in native->acks */
-                     WEIR_TCP_CC = 65536,    /* the first byte was queued: cc_state is in use */
+                     WEIR_TCP_CC = 65536,       /* the first byte was queued: cc_state is in use */
 };
 
 enum weir_tcp_recovery { WEIR_TCP_OPEN, WEIR_TCP_RECOVERY, WEIR_TCP_LOSS };

@@ -14,7 +14,7 @@ enum {
     PREFETCH_BYTES = 1024,
     PREFETCH_USER = 192,   /* of what is around the operation that waits */
     PREFETCH_ANSWER = 192, /* headers and the begin of the bytes */
-    MANY_CONNS = 1024, /* more are not all in the cache */
+    MANY_CONNS = 1024,     /* more are not all in the cache */
 };
 
 /* --- stage 1 --- */

@@ -4,8 +4,8 @@
  * many small sends make few packets.  Bounded twice: by bytes (snd_buf), and by packets, for one
  * of a single byte takes as much memory as a full one.
  *
- * The payload stands at the end of a segment's packet; in front of it, once it was sent, its headers
- * and what was acknowledged.
+ * The payload stands at the end of a segment's packet; in front of it, once it was sent, its
+ * headers and what was acknowledged.
  *
  * Invariants: segments follow each other without gaps from snd_una to snd_end; those before tx_next
  * were sent, the others never; tx_count packets are in the list. */

@@ -1,7 +1,7 @@
 /* tcp_send.h - what the files of TCP's send side call each other by; nobody else includes it.
  *
- * A segment of the queue is a packet with the payload at its end.  Those before tx_next were sent and
- * are neither re-cut nor joined, except when they are too long for the path or acknowledged in
+ * A segment of the queue is a packet with the payload at its end.  Those before tx_next were sent
+ * and are neither re-cut nor joined, except when they are too long for the path or acknowledged in
  * part.  snd_nxt never moves back: what is to be sent again is marked WEIR_SEG_LOST instead, and
  * `lost` counts it until it is sent.
  *

@@ -8,8 +8,8 @@
  *     ack_at    the delayed ACK
  *     idle_at   keep-alive (RFC 9293 3.8.4), the end of SYN-RECEIVED and of orphans
  *
- * The delayed ACK's is set by most segments and taken back by the answer, in the same turn: the alarm
- * is looked at for it only at the next one (native->acks).
+ * The delayed ACK's is set by most segments and taken back by the answer, in the same turn: the
+ * alarm is looked at for it only at the next one (native->acks).
  *
  * Invariant: a deadline that is set has the alarm armed at or before it, once weir_tcp_arm() was
  * called.  The alarm is set for whole ticks. */
