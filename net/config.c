@@ -10,6 +10,7 @@
 #include "core/base.h"
 #include "core/cpu.h"
 #include "core/parse.h"
+#include "sched/blocking.h"
 #include "sched/shard.h"
 
 enum option_kind {
@@ -60,6 +61,10 @@ static const struct option options[] = {
     { "thread_name", OPTION_TEXT, FIELD(thread_name), 0, 0, NULL },
     { "io", OPTION_SWITCH, FIELD(io), 0, 1, switch_names },
     { "timers", OPTION_SWITCH, FIELD(timers), 0, 1, switch_names },
+    { "blocking_threads", OPTION_NUMBER, FIELD(blocking_threads), 1, WEIR_BLOCKING_THREADS_MAX,
+      NULL },
+    { "blocking_queue", OPTION_NUMBER, FIELD(blocking_queue), 1, 1 << 24, NULL },
+    { "blocking_idle", OPTION_TIME, FIELD(blocking_idle), 0, WEIR_SEC(86400), NULL },
     { "seed", OPTION_NUMBER, FIELD(seed), 0, UINT64_MAX, NULL },
     { "dev", OPTION_TEXT, FIELD(dev), 0, 0, NULL },
     { "ip", OPTION_TEXT, FIELD(ip), 0, 0, NULL },
@@ -90,6 +95,9 @@ void weir_config_init(struct weir_config *config)
         .thread_name = "weir",
         .io = true,
         .timers = true,
+        .blocking_threads = 512,
+        .blocking_queue = 65536,
+        .blocking_idle = WEIR_SEC(10),
     };
 }
 

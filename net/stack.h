@@ -89,6 +89,8 @@ struct weir_stack {
     struct weir_shard *shard;
     const char *why; /* this one and no other; outlives it */
 
+    bool real; /* on the kernel's sockets: it is part of a struct weir_kernel */
+
     /* Serves "kernel:" and Unix-domain addresses; NULL: this one does, or nobody can. */
     struct weir_stack *kernel;
 };

@@ -14,7 +14,7 @@ struct errand {
     int64_t (*fn)(void *arg);
     void *arg;
     int64_t result;
-    int error; /* it could not be begun */
+    int error;  /* it could not be begun */
     bool local; /* the waiting thread turns the loop: nobody needs to be woken */
     bool over;
     pthread_mutex_t mutex; /* of `over` */

@@ -4,11 +4,11 @@
  * at all.  Shards and their wake-up descriptors outlive the last thread, since any shard may be
  * woken by another at any time before that.
  *
- * A shard's loop goes on while anything is under way in any shard.  A runtime without main functions
- * is held: it counts as under way until it is let go.
+ * A shard's loop goes on while anything is under way in any shard.  A runtime without main
+ * functions is held: it counts as under way until it is let go.
  *
- * The one shard of a current-thread runtime has no thread: its loop is run by whoever made it, while
- * they wait (block_on.c), and at the end. */
+ * The one shard of a current-thread runtime has no thread: its loop is run by whoever made it,
+ * while they wait (block_on.c), and at the end. */
 #include "sched/runtime.h"
 #include <errno.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@ struct weir_runtime_thread {
     pthread_t thread;
 };
 
-/* Reading the clock costs 25 ns, a turn that finds nothing not much more: for a while after the last
- * time it is that time still. */
+/* Reading the clock costs 25 ns, a turn that finds nothing not much more: for a while after the
+ * last time it is that time still. */
 static weir_time runtime_clock(struct weir_shard *shard)
 {
     uint64_t cycles = weir_cycles();
@@ -86,7 +86,8 @@ static int shard_open(struct weir_runtime *runtime, struct weir_shard *shard)
     return error;
 }
 
-static int thread_prepare(struct weir_runtime_thread *thread, struct weir_signal_stack *signal_stack)
+static int thread_prepare(struct weir_runtime_thread *thread,
+                          struct weir_signal_stack *signal_stack)
 {
     struct weir_runtime *runtime = thread->runtime;
     char name[16];
@@ -106,7 +107,8 @@ static int thread_prepare(struct weir_runtime_thread *thread, struct weir_signal
 
 static void shard_begin(struct weir_runtime *runtime, struct weir_shard *shard)
 {
-    int error = runtime->shard_main ? weir_shard_start(shard, runtime->shard_main, runtime->arg) : 0;
+    int error =
+        runtime->shard_main ? weir_shard_start(shard, runtime->shard_main, runtime->arg) : 0;
 
     if (error == 0)
         return;
@@ -186,6 +188,13 @@ static int runtime_check(const struct weir_config *config, char *why, size_t why
         snprintf(why, why_size, "fibers_max must be at least 1, idle_spin and grace not negative");
         return -EINVAL;
     }
+    if (!weir_blocking_config_is_sound(config)) {
+        snprintf(why, why_size,
+                 "blocking_threads must be from 1 to %d, blocking_queue at least 1, blocking_idle "
+                 "not negative",
+                 WEIR_BLOCKING_THREADS_MAX);
+        return -EINVAL;
+    }
     return 0;
 }
 
@@ -193,6 +202,7 @@ static void runtime_dispose(struct weir_runtime *runtime)
 {
     struct weir_shards *shards = &runtime->shards;
 
+    weir_blocking_end(&runtime->blocking); /* its threads may still look at a shard */
     for (unsigned i = 0; shards->shard && i < shards->count; i++) {
         if (shards->shard[i] && shards->shard[i]->wake_fd >= 0)
             close(shards->shard[i]->wake_fd);
@@ -212,6 +222,7 @@ static int shards_make(struct weir_runtime *runtime, unsigned count)
 
     shards->wake = runtime_wake;
     shards->runtime = runtime;
+    shards->blocking = &runtime->blocking;
     for (unsigned i = 0; error == 0 && i < count; i++) {
         struct weir_shard *shard = aligned_alloc(64, sizeof *shard);
 
@@ -238,6 +249,7 @@ static int runtime_make(struct weir_runtime **runtime, const struct weir_config 
     made->config = *config;
     pthread_mutex_init(&made->mutex, NULL);
     pthread_cond_init(&made->cond, NULL);
+    weir_blocking_init(&made->blocking, config);
     made->threads = calloc(count, sizeof *made->threads);
     error = made->threads ? shards_make(made, count) : -ENOMEM;
     if (error < 0) {

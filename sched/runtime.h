@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include "core/cpu.h"
+#include "sched/blocking.h"
 #include "sched/overflow.h"
 #include "sched/shard.h"
 #include "sched/signals.h"
@@ -30,7 +31,8 @@ struct weir_runtime {
     struct weir_runtime_thread *threads;
     unsigned started;
     struct weir_signals signals;
-    pthread_t owner; /* WEIR_CURRENT_THREAD: who made it and runs it */
+    struct weir_blocking_pool blocking;
+    pthread_t owner;                       /* WEIR_CURRENT_THREAD: who made it and runs it */
     struct weir_signal_stack signal_stack; /* ... that thread's */
 
     /* The gate: everybody arrives, then all pass or none. */

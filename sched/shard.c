@@ -1,9 +1,9 @@
 /* shard.c - one turn of the loop, and what a shard is made of.
  *
- * The order of a turn is the policy: other shards first (their replies free our credits), then other
- * threads, then the world, then what is due, then the fibers all that made runnable; what they ask of other shards
- * goes out last, in one batch.  A turn that finds nothing to do ends up sleeping in the driver, so
- * that submitting, waiting and reaping are one system call.
+ * The order of a turn is the policy: other shards first (their replies free our credits), then
+ * other threads, then the world, then what is due, then the fibers all that made runnable; what
+ * they ask of other shards goes out last, in one batch.  A turn that finds nothing to do ends up
+ * sleeping in the driver, so that submitting, waiting and reaping are one system call.
  *
  * An adaptive shard spins only for other shards: waking a sleeping one costs them 7 us and it 20,
  * while the answer is often 200 ns away.  For sockets it sleeps at once: there, spinning was
@@ -150,7 +150,8 @@ void weir_stop_wait_start(struct weir_stop_wait *wait)
 /* Keeps weir_shards.busy true before anything of this turn is told to others. */
 static void shard_count_busy(struct weir_shard *shard)
 {
-    bool busy = shard->stats.fibers > 0 || shard->calls_out > 0 || shard->holds > 0;
+    bool busy =
+        shard->stats.fibers > 0 || shard->calls_out > 0 || shard->errands > 0 || shard->holds > 0;
 
     if (weir_likely(busy == shard->counted_busy))
         return;
@@ -197,7 +198,9 @@ static weir_time shard_may_sleep(struct weir_shard *shard)
 {
     weir_time next;
 
-    if (shard_spins(shard) || !weir_list_empty(&shard->ready) || weir_shards_over(shard->all))
+    if (!weir_list_empty(&shard->ready) || weir_shards_over(shard->all))
+        return 0;
+    if (weir_stacks_trim(&shard->stacks) || shard_spins(shard))
         return 0;
     next = weir_wheel_next(&shard->wheel);
     if (next <= shard->now)
@@ -420,6 +423,9 @@ void weir_shard_free(struct weir_shard *shard)
 {
     weir_assert(shard->stats.fibers == 0 && shard->calls_out == 0);
     weir_shard_current = shard;
+    if (shard->signals > 0)
+        weir_panic("shard %u has ended but left %u signals open: each needs its weir_signal_close",
+                   shard->id, shard->signals);
     weir_alarm_clear(&shard->grace);
     if (shard->driver)
         shard->driver->ops->close(shard->driver);

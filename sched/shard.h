@@ -20,6 +20,7 @@ enum { WEIR_SHARDS_MAX = 256 };
 struct weir_shard;
 struct weir_driver;
 struct weir_pair;
+struct weir_blocking_pool;
 
 /* How a shard waits for the world: io_uring, epoll, a bare eventfd, or the simulation. */
 struct weir_driver_ops {
@@ -56,6 +57,7 @@ struct weir_shards {
     weir_time grace;
     void (*wake)(struct weir_shard *shard); /* makes a sleeping shard look up */
     struct weir_runtime *runtime;           /* NULL in the simulation */
+    struct weir_blocking_pool *blocking;
 };
 
 enum weir_stop_level { WEIR_RUNNING, WEIR_STOPPING, WEIR_CUTTING };
@@ -102,7 +104,9 @@ struct weir_shard {
     int looks;            /* at the rings of the others, per turn that spins; a driver whose
                            * poll costs little sets 1 */
     uint32_t calls_out;   /* calls of ours that have not come home */
+    uint32_t signals;     /* struct weir_signal, open */
     uint32_t holds;       /* the driver's: what it still has to bring to its end, in bounded time */
+    uint32_t errands;     /* jobs in the blocking pool and file operations, under way */
     bool counted_busy;    /* in weir_shards.busy */
     uint64_t stall_cycles; /* a fiber that ran longer is reported */
     uint64_t stall_quiet;  /* no more reports until then */
@@ -120,7 +124,7 @@ struct weir_shard {
     /* Set by the sleeper, read by those who might have to wake it; pairs with calls_flush. */
     _Alignas(64) _Atomic bool asleep;
     struct weir_mail *_Atomic mail; /* from any thread: mail.h; the last one first */
-    _Atomic uint32_t load; /* open connections; read by the acceptor of another shard */
+    _Atomic uint32_t load;          /* open connections; read by the acceptor of another shard */
 };
 
 /* The shard this thread is running right now, or NULL. */

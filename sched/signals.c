@@ -70,6 +70,11 @@ void weir_signals_give_back(struct weir_signals *signals)
         sched_yield();
 }
 
+bool weir_signals_taken(void)
+{
+    return atomic_load(&signal_shards) != NULL;
+}
+
 void weir_signals_block(sigset_t *before)
 {
     sigset_t set;

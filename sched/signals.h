@@ -16,6 +16,9 @@ struct weir_signals {
 void weir_signals_take(struct weir_signals *signals, struct weir_shards *shards);
 void weir_signals_give_back(struct weir_signals *signals);
 
+/* Whether a runtime of this process has them. */
+bool weir_signals_taken(void);
+
 /* For the calling thread and those it starts, until *before is set again. */
 void weir_signals_block(sigset_t *before);
 

@@ -80,13 +80,29 @@ static void *stack_cut(struct weir_stacks *stacks)
     return stack;
 }
 
+static void *stack_pop(const struct weir_stacks *stacks, void **list)
+{
+    void *stack = *list;
+
+    *list = *stack_link(stacks, stack);
+    return stack;
+}
+
+static void stack_push(const struct weir_stacks *stacks, void **list, void *stack)
+{
+    *stack_link(stacks, stack) = *list;
+    *list = stack;
+}
+
 void *weir_stack_get(struct weir_stacks *stacks)
 {
-    void *stack = stacks->free;
+    void *stack;
 
-    if (stack) {
-        stacks->free = *stack_link(stacks, stack);
+    if (stacks->free) {
+        stack = stack_pop(stacks, &stacks->free);
         stacks->unused--;
+    } else if (stacks->trimmed) {
+        stack = stack_pop(stacks, &stacks->trimmed);
     } else {
         stack = stack_cut(stacks);
         if (!stack)
@@ -98,12 +114,23 @@ void *weir_stack_get(struct weir_stacks *stacks)
 
 void weir_stack_put(struct weir_stacks *stacks, void *stack)
 {
-    if (stacks->unused >= WEIR_STACKS_WARM)
-        madvise((char *)stack + stacks->page, stacks->size - 2 * stacks->page, MADV_DONTNEED);
-    *stack_link(stacks, stack) = stacks->free;
-    stacks->free = stack;
+    stack_push(stacks, &stacks->free, stack);
     stacks->unused++;
     stacks->live--;
+}
+
+bool weir_stacks_trim_some(struct weir_stacks *stacks)
+{
+    uint32_t before = stacks->unused;
+
+    while (stacks->unused > WEIR_STACKS_WARM && before - stacks->unused < WEIR_STACKS_TRIM) {
+        void *stack = stack_pop(stacks, &stacks->free);
+
+        madvise((char *)stack + stacks->page, stacks->size - 2 * stacks->page, MADV_DONTNEED);
+        stack_push(stacks, &stacks->trimmed, stack);
+        stacks->unused--;
+    }
+    return stacks->unused < before;
 }
 
 void weir_stacks_free(struct weir_stacks *stacks)
@@ -118,6 +145,6 @@ void weir_stacks_free(struct weir_stacks *stacks)
         munmap(chunk->base, stacks->size * STACK_CHUNK);
         free(chunk);
     }
-    stacks->free = NULL;
+    stacks->free = stacks->trimmed = NULL;
     stacks->unused = stacks->fresh = 0;
 }

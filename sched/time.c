@@ -88,5 +88,6 @@ int weir_sleep_until(weir_time when)
 
 int weir_sleep(weir_time span)
 {
+    weir_shard_here("weir_sleep"); /* or the sentence would be about weir_after */
     return weir_sleep_until(weir_after(span));
 }

@@ -31,6 +31,15 @@ struct weir_link {
     struct weir_link *next, *prev;
 };
 
+/* What makes a struct one that another thread can send to a shard (sched/mail.h).  Embedded, never
+ * allocated; weir's own. */
+struct weir_shard;
+struct weir_mail {
+    struct weir_mail *next;
+    /* On the shard's loop, once; must not suspend.  The mail may be gone when it returns. */
+    void (*deliver)(struct weir_shard *shard, struct weir_mail *mail);
+};
+
 /* Bytes that somebody else owns; not terminated by a NUL. */
 struct weir_str {
     const char *at;

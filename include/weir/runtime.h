@@ -30,8 +30,8 @@ enum weir_stack_kind {
 
 enum weir_flavour {
     WEIR_SHARDED,        /* a pinned thread per shard */
-    WEIR_CURRENT_THREAD, /* one shard and no thread: whoever made the runtime runs it, while it is in
-                          * weir_block_on or weir_run */
+    WEIR_CURRENT_THREAD, /* one shard and no thread: whoever made the runtime runs it, while it is
+                          * in weir_block_on or weir_run */
 };
 
 enum weir_congestion { WEIR_CONGESTION_CUBIC, WEIR_CONGESTION_RENO };
@@ -52,14 +52,18 @@ struct weir_config {
     uint32_t rx_buf_size; /* bytes of each; default 4,096 */
     weir_time grace;      /* from stop to cancel; default 10 s */
     bool signals;         /* SIGINT, SIGTERM stop, SIGUSR1 lists the fibers; default true.  Of two
-                           * runtimes side by side the first to start has them */
+                           * runtimes side by side the first to start has them.  False: they may
+                           * be waited for, as others (signal.h) */
     bool quiet;           /* say nothing at start; default false */
     const char *thread_name; /* threads are called NAME-0, NAME-1, ...; of at most 11 bytes; default
                               * "weir" */
     bool io;                 /* sockets; default true.  Off: using one ends the program with a
                               * sentence that names this setting */
     bool timers;             /* default true.  Off: so does sleeping, and a deadline */
-    uint64_t seed;        /* of the shards' random numbers; 0: taken from the kernel */
+    uint32_t blocking_threads; /* of the pool for what blocks (blocking.h), at most; default 512 */
+    uint32_t blocking_queue;   /* jobs that may wait for one of them; default 65,536 */
+    weir_time blocking_idle;   /* a thread of it without work ends after so long; default 10 s */
+    uint64_t seed;             /* of the shards' random numbers; 0: taken from the kernel */
 
     /* --- for the native stack; texts are kept, not copied --- */
     const char *dev;     /* "tap:NAME", "dpdk:EAL ARGS"; NULL: loopback only, within the process */
@@ -95,8 +99,8 @@ struct weir_runtime;
 
 WEIR_API int weir_runtime_new(struct weir_runtime **runtime, const struct weir_config *config);
 
-/* Runs fn(arg) in a fiber and blocks this thread until it has returned; *result (or NULL) is what it
- * returned.  On shard 0 (WEIR_SHARDED), from any thread that runs no shard; or in this thread
+/* Runs fn(arg) in a fiber and blocks this thread until it has returned; *result (or NULL) is what
+ * it returned.  On shard 0 (WEIR_SHARDED), from any thread that runs no shard; or in this thread
  * (WEIR_CURRENT_THREAD), which must be the one that made the runtime: other fibers of it run
  * meanwhile, and only then.  0; -EAGAIN or -ENOMEM: no fiber could be had; -ESHUTDOWN: the runtime
  * was cut off before.  From inside a shard it ends the program with a sentence that says what to do

@@ -57,6 +57,7 @@ int weir_kernel_init(struct weir_kernel *kernel, struct weir_shard *shard,
     weir_list_init(&kernel->dead);
     weir_list_init(&kernel->udp_ending);
     kernel->stack.udp = &weir_kernel_udp_ops;
+    kernel->stack.real = true;
     weir_alarm_init(&kernel->pause, kernel_pause_over);
     weir_pool_init(&kernel->conns, conn_size, conn_align, config->conns_max + CONNS_CLOSING);
     kernel->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -86,6 +87,10 @@ void weir_kernel_check_empty(const struct weir_kernel *kernel)
                    shard->id, (unsigned long long)shard->stats.conns,
                    (unsigned long long)shard->stats.bufs,
                    weir_list_empty(&kernel->listeners) ? "no listener" : "a listener");
+    if (kernel->processes)
+        weir_panic("shard %u has ended but left %u processes open: each needs its "
+                   "weir_process_close",
+                   shard->id, kernel->processes);
     if (kernel->udps)
         weir_panic("shard %u has ended but left %u datagram sockets open: each needs its "
                    "weir_udp_close",
@@ -177,6 +182,18 @@ void weir_kernel_fd_gone(struct weir_kernel *kernel, int fd)
     close(fd);
     weir_kernel_load(kernel->stack.shard, -1);
     kernel_relieved(kernel);
+}
+
+struct weir_conn *weir_kernel_adopt(struct weir_kernel *kernel, int fd)
+{
+    struct weir_kernel_conn *conn =
+        weir_kernel_room(kernel) ? kernel->ops->conn_open(kernel, fd) : NULL;
+
+    if (!conn)
+        return NULL;
+    weir_kernel_load(kernel->stack.shard, 1);
+    kernel->stack.shard->stats.conns_opened++;
+    return &conn->conn;
 }
 
 /* --- connecting --- */

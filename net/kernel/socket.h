@@ -17,6 +17,7 @@
 struct weir_kernel;
 struct weir_kernel_conn;
 struct weir_kernel_listener;
+struct weir_file_io;
 
 enum weir_watch_what { WEIR_WATCH_IN = 1, WEIR_WATCH_OUT = 2 };
 
@@ -60,6 +61,9 @@ struct weir_kernel_ops {
     int (*watch_open)(struct weir_kernel *kernel, struct weir_kernel_watch *watch);
     void (*watch_arm)(struct weir_kernel *kernel, struct weir_kernel_watch *watch, unsigned what);
     void (*watch_close)(struct weir_kernel *kernel, struct weir_kernel_watch *watch);
+
+    /* Begins an operation on a file (net/file.h); NULL: the engine has none. */
+    void (*file_start)(struct weir_kernel *kernel, struct weir_file_io *io);
 };
 
 struct weir_kernel {
@@ -85,6 +89,7 @@ struct weir_kernel {
 
     uint32_t watches;            /* not gone yet */
     struct weir_link dead;       /* watches that are gone at the next poll */
+    uint32_t processes;          /* struct weir_process, not closed */
     uint32_t udps;               /* datagram sockets, not closed */
     struct weir_link udp_ending; /* their operations that end at the next poll: -ECANCELED */
 };
@@ -129,6 +134,15 @@ struct weir_kernel_listener {
 static inline struct weir_kernel *weir_kernel_of(struct weir_stack *stack)
 {
     return weir_container_of(stack, struct weir_kernel, stack);
+}
+
+/* That of the running shard, for the function `call` of a user; NULL in the simulation. */
+static inline struct weir_kernel *weir_kernel_here(const char *call)
+{
+    struct weir_stack *stack = weir_stack_here(call);
+
+    stack = stack->kernel ? stack->kernel : stack;
+    return stack->real ? weir_kernel_of(stack) : NULL;
 }
 
 static inline struct weir_kernel_conn *weir_kernel_conn_of(const struct weir_conn *conn)
@@ -184,6 +198,10 @@ static inline void weir_kernel_watch_dead(struct weir_kernel *kernel,
 
 /* Fills in the common part and counts it. */
 void weir_kernel_conn_init(struct weir_kernel_conn *conn, struct weir_kernel *kernel, int fd);
+
+/* Makes a connection of a connected descriptor in blocking mode.  NULL: there is no room; the
+ * descriptor is still the caller's then. */
+struct weir_conn *weir_kernel_adopt(struct weir_kernel *kernel, int fd);
 
 /* Counts one less open, and one descriptor more to be had. */
 void weir_kernel_conn_gone(struct weir_kernel *kernel);

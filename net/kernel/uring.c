@@ -151,8 +151,10 @@ static void uring_event(struct weir_uring *u, uint64_t name, int result, uint32_
     case TAG_WATCH_OUT:
         uring_watch_event(u, object, WEIR_WATCH_OUT);
         break;
-    default:
-        break; /* a cancel that came too late */
+    case TAG_FILE:
+        if (object)
+            weir_uring_file_event(object, result);
+        break; /* else a cancel that came too late */
     }
 }
 
@@ -314,6 +316,7 @@ static const struct weir_kernel_ops uring_kernel_ops = {
     .watch_open = uring_watch_open,
     .watch_arm = uring_watch_arm,
     .watch_close = uring_watch_close,
+    .file_start = weir_uring_file_start,
 };
 
 static int uring_open(struct weir_uring *u, struct weir_shard *shard,

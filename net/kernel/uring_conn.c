@@ -119,7 +119,7 @@ static void uring_fd_close(struct weir_uring *u, struct weir_kernel_conn *c)
     sqe = weir_ring_sqe(&u->ring);
     io_uring_prep_close(sqe, c->fd);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    weir_uring_name(sqe, NULL, TAG_NOTHING);
+    weir_uring_name(sqe, NULL, TAG_FILE);
 }
 
 void weir_uring_conn_close(struct weir_conn *conn, bool reset)

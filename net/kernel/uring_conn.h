@@ -11,7 +11,7 @@ enum weir_uring_tag {
     TAG_POLL,
     TAG_ACCEPT,
     TAG_WAKE,
-    TAG_NOTHING,
+    TAG_FILE, /* a struct weir_file_io; NULL: nobody wants to know */
     TAG_WATCH_IN,
     TAG_WATCH_OUT,
     TAG_DRIVER_WATCH,
@@ -61,7 +61,7 @@ static inline void weir_uring_cancel(struct weir_uring *u, const void *object,
 
     io_uring_prep_cancel64(sqe, (uintptr_t)object | tag, 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    weir_uring_name(sqe, NULL, TAG_NOTHING);
+    weir_uring_name(sqe, NULL, TAG_FILE);
 }
 
 struct weir_kernel_conn *weir_uring_conn_open(struct weir_kernel *kernel, int fd);
@@ -78,5 +78,9 @@ bool weir_uring_feed(struct weir_uring *u);
 void weir_uring_recv_event(struct weir_uring *u, struct weir_uring_conn *conn, int result,
                            uint32_t flags);
 void weir_uring_poll_event(struct weir_uring *u, struct weir_kernel_conn *conn);
+
+/* uring_file.c */
+void weir_uring_file_start(struct weir_kernel *kernel, struct weir_file_io *io);
+void weir_uring_file_event(struct weir_file_io *io, int result);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include "net/native/native.h"
 #include "net/sim/net.h"
+#include "sched/blocking.h"
 #include "sched/call.h"
 
 enum { TURN_NS = 2000, CUT_TURNS = 10000000, SIM_WHY = 256 };
@@ -25,6 +26,7 @@ struct sim {
     struct weir_shard *shard; /* shards.count of them */
     struct weir_sim_driver *driver[WEIR_SHARDS_MAX];
     struct weir_native_shared *native; /* or NULL: the simulated sockets */
+    struct weir_blocking_pool blocking;
     weir_time end;
 };
 
@@ -279,6 +281,8 @@ int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *
     if (error < 0)
         return error;
     sim.shards.wake = sim_wake;
+    sim.shards.blocking = &sim.blocking;
+    weir_blocking_init(&sim.blocking, &shard_config);
     sim.net.interleave = sim_interleave;
     sim.shard = aligned_alloc(_Alignof(struct weir_shard), config->shards * sizeof *sim.shard);
     error = sim.shard != NULL ? 0 : -ENOMEM;
@@ -288,6 +292,7 @@ int weir_sim_run(const struct weir_sim_config *config, void (*shard_main)(void *
         error = sim_open_and_run(&sim, &shard_config, shard_main, arg);
     if (sim.native)
         weir_native_shared_close(sim.native);
+    weir_blocking_end(&sim.blocking);
     free(sim.shard);
     weir_shards_free(&sim.shards);
     return error;

@@ -63,6 +63,9 @@ static void test_defaults(void **state)
     assert_int_equal(config.mtu, 0);
     assert_int_equal(config.cc, WEIR_CONGESTION_CUBIC);
     assert_false(config.keepalive);
+    assert_int_equal(config.blocking_threads, 512);
+    assert_int_equal(config.blocking_queue, 65536);
+    assert_int_equal(config.blocking_idle, WEIR_SEC(10));
     assert_int_equal(weir_config_check(&config, why, sizeof why), 0);
 }
 
@@ -93,6 +96,21 @@ static void test_numbers(void **state)
     assert_int_equal(config.conns_max, 16777216);
     refused("conns_max", "0", "conns_max '0' is not a number from 1 to 16777216");
     refused("conns-max", "16777217", "conns_max '16777217' is not a number from 1 to 16777216");
+
+    config_of(&config, "blocking_threads", "1");
+    assert_int_equal(config.blocking_threads, 1);
+    config_of(&config, "blocking-threads", "4096");
+    assert_int_equal(config.blocking_threads, 4096);
+    refused("blocking_threads", "0", "blocking_threads '0' is not a number from 1 to 4096");
+    refused("blocking_threads", "4097", "blocking_threads '4097' is not a number from 1 to 4096");
+
+    config_of(&config, "blocking_queue", "1");
+    assert_int_equal(config.blocking_queue, 1);
+    config_of(&config, "blocking-queue", "16777216");
+    assert_int_equal(config.blocking_queue, 16777216);
+    refused("blocking_queue", "0", "blocking_queue '0' is not a number from 1 to 16777216");
+    refused("blocking_queue", "16777217",
+            "blocking_queue '16777217' is not a number from 1 to 16777216");
 
     config_of(&config, "seed", "18446744073709551615");
     assert_true(config.seed == UINT64_MAX);
@@ -147,6 +165,12 @@ static void test_times(void **state)
             "grace '86401s' is not a time from 0 to 86400s such as 500ms or 10s");
     refused("grace", "10", "grace '10' is not a time from 0 to 86400s such as 500ms or 10s");
 
+    config_of(&config, "blocking_idle", "0");
+    assert_int_equal(config.blocking_idle, 0);
+    config_of(&config, "blocking-idle", "86400s");
+    assert_int_equal(config.blocking_idle, WEIR_SEC(86400));
+    refused("blocking_idle", "86401s",
+            "blocking_idle '86401s' is not a time from 0 to 86400s such as 500ms or 10s");
     config_of(&config, "idle_spin", "20us");
     assert_int_equal(config.idle_spin, WEIR_US(20));
     config_of(&config, "idle-spin", "1s");

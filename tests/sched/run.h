@@ -35,6 +35,9 @@ static inline void test_config(struct weir_config *config, unsigned shards)
     config->fibers_max = 10000;
     config->idle_spin = WEIR_US(50);
     config->grace = WEIR_SEC(10);
+    config->blocking_threads = 512;
+    config->blocking_queue = 65536;
+    config->blocking_idle = WEIR_SEC(10);
 }
 
 static inline int run_shards(unsigned shards, void (*shard_main)(void *arg), void *arg)
