@@ -11,6 +11,7 @@
     n           the native stack over an in-memory wire, beside a floor and the kernel's loopback
     layers      what the native stack's layers cost: instructions and nanoseconds (layers.py)
     dpdk        the native stack over virtual NICs, beside the kernel and l2fwd (bench_dpdk.py)
+    runtimes    tasks, channels, timers, beside Tokio and Node (bench_runtimes.py)
 
 Rounds are interleaved over the servers, so a disturbance meets all of them, and a ratio is the
 median of the ratios within each round.  Targets are printed beside, and judged for weir on io_uring.
@@ -23,13 +24,14 @@ import subprocess
 import sys
 
 import bench_dpdk
+import bench_runtimes
 import instructions
 import layers
 import measure
 from measure import Failed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g", "n", "layers", "dpdk"]
+FIGURES = ["a64", "a1000", "b", "c", "d", "e", "f", "g", "n", "layers", "dpdk", "runtimes"]
 LOADS = {  # figure: connections, pipelined, what, at most so many times the better floor
     "a64": (64, 1, "us of server CPU per request, 64 connections", 1.05),
     "a1000": (1000, 1, "us of server CPU per request, 1,000 connections", 1.05),
@@ -407,6 +409,8 @@ def run_all(args, results):
         run_layers(args, results)
     if "dpdk" in args.only:
         results["dpdk"] = bench_dpdk.measure(args.build, args.cpus, args.rounds, args.seconds)
+    if "runtimes" in args.only:
+        results["runtimes"] = bench_runtimes.measure(args.build, args.cpus, args.rounds)
 
 
 def print_all(args, results):
@@ -426,6 +430,7 @@ def print_all(args, results):
         table_native(results)
     layers.print_tables(results.get("layers", {}))
     bench_dpdk.print_table(results.get("dpdk", {}))
+    bench_runtimes.print_table(results.get("runtimes", {}))
     sys.stdout.flush()
 
 

@@ -4,9 +4,19 @@
  *     fiber.h    straight-line code that awaits, and the scopes that own it
  *     time.h     clock, sleep, timers
  *     sync.h     semaphore, mutex
+ *     oneshot.h  one value, once, from any shard or thread
+ *     mpsc.h     messages from many senders, on any shards, to one receiver
+ *     blocking.h  threads beside the shards, for what blocks
+ *     broadcast.h  every message to every receiver of a shard
+ *     watch.h    one value, and who wants to know when it changes
  *     shard.h    one scheduler per CPU, and calls between them
  *     net.h      TCP and Unix-domain streams
  *     udp.h      datagrams
+ *     copy.h     from one connection to another, one way or both
+ *     resolve.h  host names to addresses, and connecting by name
+ *     file.h     files
+ *     process.h  child processes
+ *     signal.h   signals of the process, to wait for
  *     buf.h      received bytes without copying
  *     runtime.h  configuration, start and stop
  *     http.h     an HTTP/1.1 server
@@ -19,17 +29,27 @@
 #define WEIR_WEIR_H
 
 #include <weir/base.h>
+#include <weir/blocking.h>
+#include <weir/broadcast.h>
 #include <weir/buf.h>
+#include <weir/copy.h>
 #include <weir/fiber.h>
+#include <weir/file.h>
 #include <weir/future.h>
 #include <weir/hist.h>
 #include <weir/http.h>
+#include <weir/mpsc.h>
 #include <weir/net.h>
+#include <weir/oneshot.h>
+#include <weir/process.h>
+#include <weir/resolve.h>
 #include <weir/runtime.h>
 #include <weir/shard.h>
+#include <weir/signal.h>
 #include <weir/sim.h>
 #include <weir/sync.h>
 #include <weir/time.h>
 #include <weir/udp.h>
+#include <weir/watch.h>
 
 #endif

@@ -15,15 +15,16 @@ enum {
     DPDK_MBUFS_MIN = 2048,
     DPDK_CACHE = 256,
     DPDK_SEGMENTS = 40, /* mbufs per packet that is sent: 64 KiB and some */
+    DPDK_OUT = 1024,    /* packets that wait for the NIC to take them */
 };
 
 struct dpdk_queue {
     struct weir_dev_queue base;
     uint16_t port, queue;
     struct rte_mempool *rx_pool, *tx_pool;
-    struct rte_mbuf *out[WEIR_DEV_BURST]; /* taken by tx, not yet sent */
-    unsigned out_count;
-    bool out_offloads; /* one of them asks for some */
+    struct rte_mbuf *out[DPDK_OUT]; /* taken by tx, not yet by the NIC: a ring */
+    uint32_t out_head, out_ready, out_tail;
+    bool out_offloads; /* one that is not prepared asks for some */
     bool registered;   /* the thread, with EAL, by us */
     bool open;
 };

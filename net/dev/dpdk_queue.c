@@ -6,17 +6,20 @@
  * else is copied into mbufs of the queue's own, several of them for a frame that the NIC is to cut
  * up.
  *
- * Frames gather until there are WEIR_DEV_BURST of them or tx_flush.  A NIC that does not take them
- * is asked again a bounded number of times; then they are dropped and counted.
+ * Frames gather until there are WEIR_DEV_BURST of them or tx_flush.  What the NIC does not take
+ * then waits, in order, and is offered again by each rx and flush; room() tells how much more may
+ * wait, and what is beyond that is dropped and counted.
  *
- * Invariant: a packet that was handed up has one mbuf, whose reference count is 1. */
+ * Invariants: a packet that was handed up has one mbuf, whose reference count is 1.  Of what is to
+ * go out, [out_head, out_ready) has been prepared and waits for the NIC, [out_ready, out_tail) is
+ * new; together they are at most DPDK_OUT. */
 #include <rte_cycles.h>
 #include <rte_ip.h>
 #include <rte_lcore.h>
 #include <stdio.h>
 #include "net/dev/dpdk.h"
 
-enum { DPDK_TX_TRIES = 64 };
+enum { DPDK_CLOSE_TRIES = 64 };
 
 static struct dpdk_queue *dpdk_queue_of(struct weir_dev_queue *queue)
 {
@@ -69,65 +72,43 @@ static bool dpdk_is_whole(const struct rte_mbuf *mbuf)
     return mbuf->nb_segs == 1 && mbuf->data_len >= RTE_ETHER_HDR_LEN;
 }
 
-static unsigned dpdk_rx(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsigned max)
-{
-    struct dpdk_queue *q = dpdk_queue_of(queue);
-    struct rte_mbuf *mbufs[WEIR_DEV_BURST];
-    uint16_t count = rte_eth_rx_burst(q->port, q->queue, mbufs,
-                                      (uint16_t)RTE_MIN(max, (unsigned)WEIR_DEV_BURST));
-    unsigned got = 0;
-
-    for (unsigned i = 0; i < count; i++)
-        rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
-    for (unsigned i = 0; i < count; i++) {
-        if (unlikely(!dpdk_is_whole(mbufs[i]))) {
-            q->base.stats.rx_dropped++;
-            rte_pktmbuf_free(mbufs[i]);
-            continue;
-        }
-        pkts[got] = dpdk_wrap(mbufs[i]);
-        q->base.stats.rx_bytes += pkts[got++]->buf.len;
-    }
-    q->base.stats.rx_packets += got;
-    return got;
-}
-
 /* --- out --- */
 
-/* How often mbufs that the NIC takes late are offered again. */
-static unsigned dpdk_burst(struct dpdk_queue *q, struct rte_mbuf **mbufs, unsigned count)
+static void dpdk_drop(struct dpdk_queue *q, struct rte_mbuf *mbuf)
 {
-    unsigned sent = 0;
-
-    for (unsigned tries = 0; tries < DPDK_TX_TRIES && sent < count; tries++) {
-        if (tries > 0)
-            rte_pause();
-        sent += rte_eth_tx_burst(q->port, q->queue, mbufs + sent, (uint16_t)(count - sent));
-    }
-    return sent;
+    q->base.stats.tx_dropped++;
+    rte_pktmbuf_free(mbuf);
 }
 
-static void dpdk_drop(struct dpdk_queue *q, struct rte_mbuf **mbufs, unsigned count)
+/* How many of [from, to) stand one behind the other. */
+static uint16_t dpdk_span(uint32_t from, uint32_t to)
 {
-    q->base.stats.tx_dropped += count;
-    rte_pktmbuf_free_bulk(mbufs, count);
+    return (uint16_t)RTE_MIN(to - from, DPDK_OUT - from % DPDK_OUT);
 }
 
-/* Some NICs want to see packets that ask for offloads first; they refuse those they cannot send.
- * The number of packets that are left. */
-static unsigned dpdk_prepare(struct dpdk_queue *q)
+/* Takes out the first that is not prepared: those behind it move up. */
+static void dpdk_refused(struct dpdk_queue *q)
 {
-    unsigned ready = 0, count = q->out_count;
+    dpdk_drop(q, q->out[q->out_ready % DPDK_OUT]);
+    q->out_tail--;
+    for (uint32_t i = q->out_ready; i != q->out_tail; i++)
+        q->out[i % DPDK_OUT] = q->out[(i + 1) % DPDK_OUT];
+}
 
-    while (ready < count) {
-        ready += rte_eth_tx_prepare(q->port, q->queue, q->out + ready, (uint16_t)(count - ready));
-        if (ready == count)
-            break;
-        dpdk_drop(q, &q->out[ready], 1);
-        count--;
-        memmove(&q->out[ready], &q->out[ready + 1], (count - ready) * sizeof q->out[0]);
+/* Some NICs want to see packets that ask for offloads first; they refuse those they cannot send. */
+static void dpdk_prepare(struct dpdk_queue *q)
+{
+    while (q->out_offloads && q->out_ready != q->out_tail) {
+        uint16_t span = dpdk_span(q->out_ready, q->out_tail);
+        uint16_t good =
+            rte_eth_tx_prepare(q->port, q->queue, &q->out[q->out_ready % DPDK_OUT], span);
+
+        q->out_ready += good;
+        if (good < span)
+            dpdk_refused(q);
     }
-    return count;
+    q->out_ready = q->out_tail;
+    q->out_offloads = false;
 }
 
 static uint64_t dpdk_bytes(struct rte_mbuf *const *mbufs, unsigned count)
@@ -139,26 +120,31 @@ static uint64_t dpdk_bytes(struct rte_mbuf *const *mbufs, unsigned count)
     return bytes;
 }
 
+/* Gives the NIC what it takes now. */
+static void dpdk_push(struct dpdk_queue *q)
+{
+    uint16_t sent = 1;
+
+    while (q->out_head != q->out_ready && sent > 0) {
+        struct rte_mbuf **mbufs = &q->out[q->out_head % DPDK_OUT];
+        uint16_t span = dpdk_span(q->out_head, q->out_ready);
+        uint64_t bytes = dpdk_bytes(mbufs, span);
+
+        sent = rte_eth_tx_burst(q->port, q->queue, mbufs, span);
+        q->base.stats.tx_packets += sent;
+        q->base.stats.tx_bytes += bytes - dpdk_bytes(mbufs + sent, span - sent);
+        q->out_head += sent;
+    }
+}
+
 static void dpdk_tx_flush(struct weir_dev_queue *queue)
 {
     struct dpdk_queue *q = dpdk_queue_of(queue);
-    unsigned count = q->out_count, sent;
-    uint64_t bytes;
 
-    if (count == 0)
+    if (q->out_head == q->out_tail)
         return;
-    if (q->out_offloads)
-        count = dpdk_prepare(q);
-    bytes = dpdk_bytes(q->out, count);
-    sent = dpdk_burst(q, q->out, count);
-    if (unlikely(sent < count)) {
-        bytes -= dpdk_bytes(q->out + sent, count - sent);
-        dpdk_drop(q, q->out + sent, count - sent);
-    }
-    q->base.stats.tx_packets += sent;
-    q->base.stats.tx_bytes += bytes;
-    q->out_count = 0;
-    q->out_offloads = false;
+    dpdk_prepare(q);
+    dpdk_push(q);
 }
 
 /* Itself, as the mbuf it stands in; NULL: it does not, or somebody else reads it. */
@@ -253,12 +239,24 @@ static void dpdk_set_offloads(struct rte_mbuf *mbuf, const struct weir_pkt *pkt)
         dpdk_set_tso(mbuf, pkt);
 }
 
+/* Whether one more finds a place to wait. */
+static bool dpdk_has_place(struct dpdk_queue *q)
+{
+    if (unlikely(q->out_tail - q->out_head == DPDK_OUT))
+        dpdk_tx_flush(&q->base);
+    return q->out_tail - q->out_head < DPDK_OUT;
+}
+
 /* Takes over one owner of the packet. */
 static void dpdk_tx_one(struct dpdk_queue *q, struct weir_pkt *pkt)
 {
-    struct rte_mbuf *mbuf = dpdk_unwrap(pkt);
-    bool copied = !mbuf;
+    struct rte_mbuf *mbuf = NULL;
+    bool place = dpdk_has_place(q), copied = false;
 
+    if (likely(place)) {
+        mbuf = dpdk_unwrap(pkt);
+        copied = !mbuf;
+    }
     if (copied)
         mbuf = dpdk_copy(q, pkt);
     if (unlikely(!mbuf)) {
@@ -272,8 +270,8 @@ static void dpdk_tx_one(struct dpdk_queue *q, struct weir_pkt *pkt)
     }
     if (copied)
         weir_pkt_free(pkt);
-    q->out[q->out_count++] = mbuf;
-    if (q->out_count == WEIR_DEV_BURST)
+    q->out[q->out_tail++ % DPDK_OUT] = mbuf;
+    if (q->out_tail - q->out_ready == WEIR_DEV_BURST)
         dpdk_tx_flush(&q->base);
 }
 
@@ -283,10 +281,59 @@ static void dpdk_tx(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsign
         dpdk_tx_one(dpdk_queue_of(queue), pkts[i]);
 }
 
+/* Mbufs for copies that are to be had for certain: those in the pool, and in our thread's cache in
+ * front of it; not those in caches of threads that have received what we sent. */
+static uint32_t dpdk_mbufs(const struct dpdk_queue *q)
+{
+    struct rte_mempool_cache *cache = rte_mempool_default_cache(q->tx_pool, rte_lcore_id());
+
+    return rte_mempool_get_ops(q->tx_pool->ops_index)->get_count(q->tx_pool) +
+           (cache ? cache->len : 0);
+}
+
+/* Places to wait in, and mbufs: nobody takes any of either but we. */
+static unsigned dpdk_room(struct weir_dev_queue *queue)
+{
+    struct dpdk_queue *q = dpdk_queue_of(queue);
+    uint32_t each = queue->dev->caps & WEIR_DEV_TX_TSO ? DPDK_SEGMENTS : 1;
+    uint32_t places = DPDK_OUT - (q->out_tail - q->out_head);
+
+    return RTE_MIN(places, dpdk_mbufs(q) / each);
+}
+
+/* When what waits is to be offered again. */
 static weir_time dpdk_next(const struct weir_dev_queue *queue)
 {
-    (void)queue;
-    return WEIR_NEVER;
+    const struct dpdk_queue *q = weir_container_of(queue, struct dpdk_queue, base);
+
+    return q->out_head == q->out_tail ? WEIR_NEVER : queue->shard->now;
+}
+
+/* --- in, what has arrived --- */
+
+static unsigned dpdk_rx(struct weir_dev_queue *queue, struct weir_pkt **pkts, unsigned max)
+{
+    struct dpdk_queue *q = dpdk_queue_of(queue);
+    struct rte_mbuf *mbufs[WEIR_DEV_BURST];
+    uint16_t count = rte_eth_rx_burst(q->port, q->queue, mbufs,
+                                      (uint16_t)RTE_MIN(max, (unsigned)WEIR_DEV_BURST));
+    unsigned got = 0;
+
+    if (unlikely(q->out_head != q->out_ready))
+        dpdk_push(q);
+    for (unsigned i = 0; i < count; i++)
+        rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
+    for (unsigned i = 0; i < count; i++) {
+        if (unlikely(!dpdk_is_whole(mbufs[i]))) {
+            q->base.stats.rx_dropped++;
+            rte_pktmbuf_free(mbufs[i]);
+            continue;
+        }
+        pkts[got] = dpdk_wrap(mbufs[i]);
+        q->base.stats.rx_bytes += pkts[got++]->buf.len;
+    }
+    q->base.stats.rx_packets += got;
+    return got;
 }
 
 /* --- opening and closing --- */
@@ -316,7 +363,11 @@ static void dpdk_queue_close(struct weir_dev_queue *queue)
 {
     struct dpdk_queue *q = dpdk_queue_of(queue);
 
-    dpdk_tx_flush(queue);
+    for (unsigned tries = 0; tries < DPDK_CLOSE_TRIES; tries++)
+        dpdk_tx_flush(queue);
+    while (q->out_head != q->out_tail)
+        dpdk_drop(q, q->out[q->out_head++ % DPDK_OUT]);
+    q->out_ready = q->out_head;
     if (q->registered)
         rte_thread_unregister();
     q->registered = q->open = false;
@@ -339,6 +390,7 @@ const struct weir_dev_ops weir_dpdk_ops = {
     .rx = dpdk_rx,
     .tx = dpdk_tx,
     .tx_flush = dpdk_tx_flush,
+    .room = dpdk_room,
     .next = dpdk_next,
     .close = dpdk_close,
 };

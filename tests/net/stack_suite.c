@@ -8,6 +8,7 @@
 #include "tests/net/suite_shards.c"
 #include "tests/net/suite_limits.c"
 #include "tests/net/suite_share.c"
+#include "tests/net/suite_copy.c"
 
 static int descriptors(void)
 {
@@ -102,6 +103,7 @@ static int suite_run(const struct CMUnitTest *own, size_t own_count)
     count = suite_add(tests, count, suite_shards, WEIR_COUNT(suite_shards));
     count = suite_add(tests, count, suite_limits, WEIR_COUNT(suite_limits));
     count = suite_add(tests, count, suite_share, WEIR_COUNT(suite_share));
+    count = suite_add(tests, count, suite_copy, WEIR_COUNT(suite_copy));
     for (size_t i = 0; i < own_count; i++)
         tests[count++] = own[i];
     cmocka_set_test_filter(getenv("WEIR_CASE"));

@@ -174,27 +174,93 @@ static void ring_drops_pieces(void **state)
     peer_close(&p);
 }
 
-/* A ring that nobody empties fills up: then packets are dropped and counted. */
+/* Numbered, to see that nothing overtakes. */
+static void ring_send_number(struct peer *p, uint64_t number)
+{
+    struct weir_pkt *pkt = weir_pkt_get(&p->pkts);
+
+    assert_non_null(pkt);
+    peer_add(pkt, "fourteen bytes", 14);
+    peer_add(pkt, &number, sizeof number);
+    peer_send(p, 0, pkt);
+}
+
+static void ring_expect_number(struct peer *p, uint64_t number)
+{
+    struct weir_pkt *pkt = peer_await(p, is_any, NULL);
+
+    assert_memory_equal(pkt->buf.data + 14, &number, sizeof number);
+    weir_pkt_free(pkt);
+}
+
+/* A ring that nobody empties fills up: what it does not take waits, as much as room() said before;
+ * one more is dropped and counted. */
 static void ring_fills_up(void **state)
 {
-    uint64_t sent = 0, got = 0;
-    struct weir_pkt *pkt;
+    uint64_t sent = 0;
+    unsigned room;
     struct peer p;
 
     (void)state;
     peer_open(&p, open_dpdk(NO_HUGE "--vdev=net_ring0", 1, 0), 64);
-    while (p.queue[0]->stats.tx_dropped == 0) {
-        peer_send(&p, 0, ring_packet(&p, "one of many in the ring"));
-        assert_true(++sent < 100000);
+    assert_true(p.dev->ops->room(p.queue[0]) >= 512);
+    while ((room = p.dev->ops->room(p.queue[0])) > 0) {
+        for (; room > 0; room--)
+            ring_send_number(&p, sent++);
+        assert_int_equal(p.queue[0]->stats.tx_dropped, 0);
+        assert_true(sent < 100000);
     }
-    assert_int_equal(p.queue[0]->stats.tx_packets, sent - 1);
+    assert_true(p.queue[0]->stats.tx_packets < sent); /* some wait */
+    assert_int_equal(p.dev->ops->next(p.queue[0]), p.shard.now);
+    ring_send_number(&p, sent);
     assert_int_equal(p.queue[0]->stats.tx_dropped, 1);
-    while ((pkt = peer_rx(&p)) != NULL) {
-        got++;
-        weir_pkt_free(pkt);
-    }
-    assert_int_equal(got, sent - 1);
+    for (uint64_t i = 0; i < sent; i++)
+        ring_expect_number(&p, i);
+    assert_int_equal(p.queue[0]->stats.tx_packets, sent);
+    assert_int_equal(p.queue[0]->stats.tx_bytes, sent * 22);
+    assert_int_equal(p.queue[0]->stats.tx_dropped, 1);
+    assert_true(p.dev->ops->next(p.queue[0]) == WEIR_NEVER);
+    assert_true(p.dev->ops->room(p.queue[0]) >= 512);
     peer_close(&p);
+}
+
+/* Many times around the places to wait in, with the ring full all the while. */
+static void ring_stays_in_order(void **state)
+{
+    uint64_t sent = 0, got = 0;
+    struct peer p;
+
+    (void)state;
+    peer_open(&p, open_dpdk(NO_HUGE "--vdev=net_ring0", 1, 0), 64);
+    while (p.dev->ops->room(p.queue[0]) > 0)
+        ring_send_number(&p, sent++);
+    while (sent < 10000) {
+        for (unsigned i = 0; i < 37; i++)
+            ring_expect_number(&p, got++);
+        while (p.dev->ops->room(p.queue[0]) > 0)
+            ring_send_number(&p, sent++);
+    }
+    while (got < sent)
+        ring_expect_number(&p, got++);
+    assert_int_equal(p.queue[0]->stats.tx_dropped, 0);
+    peer_close(&p);
+}
+
+/* What waits when the queue is closed is dropped, and its mbufs are there for the next one. */
+static void ring_closes_while_full(void **state)
+{
+    struct peer p;
+
+    (void)state;
+    for (unsigned round = 0; round < 4; round++) {
+        unsigned sent = 0;
+
+        peer_open(&p, open_dpdk(NO_HUGE "--vdev=net_ring0", 1, 0), 64);
+        while (p.dev->ops->room(p.queue[0]) > 0)
+            ring_send_number(&p, sent++);
+        assert_true(sent >= 512);
+        peer_close(&p);
+    }
 }
 
 /* --- with the kernel --- */
@@ -543,6 +609,8 @@ static const struct dpdk_case {
     CASE(ring_loops),
     CASE(ring_drops_pieces),
     CASE(ring_fills_up),
+    CASE(ring_stays_in_order),
+    CASE(ring_closes_while_full),
     CASE(tap_talks),
     CASE(af_packet_talks),
     CASE(af_xdp_talks),

@@ -4,6 +4,7 @@
     include/weir                     includes <weir/...> and the C library only
     apps                             <weir/...> and their own; no room
     liburing                         net/kernel/uring* only (and perf/, whose floors are bare loops)
+    c-ares                           net/resolve* only
     DPDK (rte_*)                     net/dev/dpdk* only
 
 One case per rule.  Tests and benchmarks may include everything.  Headers of ours outside
@@ -65,6 +66,8 @@ def main():
     rooms = ["include", *INTERNAL, "apps"]
     report.case("only net/kernel/uring* sees liburing",
                 offenders(root, rooms, only_in("net/kernel/uring", r"liburing")))
+    report.case("only net/resolve* sees c-ares",
+                offenders(root, rooms, only_in("net/resolve", r"ares")))
     report.case("only net/dev/dpdk* sees DPDK",
                 offenders(root, rooms, only_in("net/dev/dpdk", r"rte_")))
     sys.exit(report.done())
