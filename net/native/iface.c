@@ -1,10 +1,10 @@
 /* iface.c - interfaces: their addresses, how those come into use and go, packets on their way out.
  *
  * Addresses of the operator are used at once, IPv4 and IPv6: a server that starts is to serve.
- * They are announced (RFC 5227 2.3), probed for duplicates all the same, and given up with a line
- * in the log when somebody else has them.  Addresses we make ourselves wait for the probe (RFC 4862
- * 5.4), and those from a router's prefix a random part of a second before it; DHCP's are probed by
- * dhcp.c before they come here.
+ * They are announced (RFC 5227 2.3), and those of IPv6 probed for duplicates all the same, and
+ * given up with a line in the log when somebody else has them; those of IPv4 are defended (arp.c).
+ * Addresses we make ourselves wait for the probe (RFC 4862 5.4), and those from a router's prefix a
+ * random part of a second before it; DHCP's are probed by dhcp.c before they come here.
  *
  * Every shard keeps the same table by the same rules at the same times; only the lead transmits.
  *
@@ -422,6 +422,19 @@ void weir_iface_del(struct weir_iface *iface, const struct weir_ip *ip)
     weir_iface_changed(iface->native);
 }
 
+/* RFC 4862 5.4.5: the identifier of our link-local address is the MAC's.  Who has it, too, has our
+ * MAC, and whatever we said by IPv6 would be taken for his: so we say nothing by it any more. */
+static void iface_end_ip6(struct weir_iface *iface)
+{
+    for (unsigned i = 0; i < iface->addr_count; i++)
+        if (!weir_ip_is_v4(&iface->addr[i].ip))
+            iface->addr[i].state = WEIR_ADDR_DUPLICATE;
+    iface->native->ip->no_ip6 = true;
+    weir_ra_close(&iface->native->ip->ra);
+    if (iface->native->ip->lead)
+        weir_log("no IPv6 any more: two hosts on this link have one MAC address");
+}
+
 void weir_iface_duplicate(struct weir_iface *iface, struct weir_iface_addr *addr,
                           const uint8_t mac[6])
 {
@@ -434,5 +447,7 @@ void weir_iface_duplicate(struct weir_iface *iface, struct weir_iface_addr *addr
         weir_log("%s is not used: %02x:%02x:%02x:%02x:%02x:%02x has it, too; give this host an "
                  "address of its own",
                  weir_ip_format(&addr->ip, text), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    if (addr->origin == WEIR_ADDR_LINK_LOCAL)
+        iface_end_ip6(iface);
     weir_iface_changed(iface->native);
 }

@@ -432,7 +432,8 @@ void weir_dhcp_conflict(struct weir_dhcp_client *dhcp, uint32_t ip);
 
 struct weir_ip_layer {
     struct weir_native *native;
-    bool lead; /* shard 0: speaks for the host */
+    bool lead;   /* shard 0: speaks for the host */
+    bool no_ip6; /* on the wire: somebody else has our MAC (RFC 4862 5.4.5) */
     uint64_t secret;
     uint32_t own4[WEIR_IFACE_ADDRS], broadcast4[WEIR_IFACE_ADDRS]; /* of the wire; network order */
     unsigned own4_count, broadcast4_count;

@@ -53,6 +53,10 @@ static void mld_send(struct weir_iface *iface, struct weir_pkt *pkt, const struc
     uint16_t folded = (uint16_t)~weir_sum_fold(weir_sum(pkt->buf.data, pkt->buf.len, sum));
     uint8_t mac[6];
 
+    if (iface->native->ip->no_ip6) {
+        weir_pkt_free(pkt);
+        return;
+    }
     memcpy(pkt->buf.data + 2, &folded, 2);
     memcpy(weir_pkt_push(pkt, sizeof alert), alert, sizeof alert);
     weir_ip6_emit(weir_pkt_push(pkt, 40), &ip);

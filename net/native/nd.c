@@ -46,7 +46,7 @@ static void nd_send(struct weir_iface *iface, struct weir_pkt *pkt, const struct
 static void nd_emit(struct weir_iface *iface, const struct weir_nd *nd,
                     const struct weir_ip *source, const struct weir_ip *target, const uint8_t *mac)
 {
-    struct weir_pkt *pkt = weir_pkt_get(&iface->native->pkts);
+    struct weir_pkt *pkt = iface->native->ip->no_ip6 ? NULL : weir_pkt_get(&iface->native->pkts);
 
     if (!pkt)
         return;

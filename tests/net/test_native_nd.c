@@ -271,6 +271,31 @@ static void router_in(const char *from, uint16_t lifetime, uint32_t mtu, const c
     bench_in(&b, frame, 54 + len);
 }
 
+/* RFC 4862 5.4.5: whoever has our link-local address has our MAC: no more IPv6, whatever else was
+ * configured or is advertised; IPv4 goes on. */
+static void a_twin_ends_ip6(void **state)
+{
+    struct weir_native_config config = { .ip = "192.0.2.2/24,2001:db8::2/64,auto", .secret = 1 };
+    struct weir_ip v4 = bench_ip("192.0.2.2"), v6 = bench_ip("2001:db8::2");
+
+    (void)state;
+    bench_open_on(&b, &config, 0);
+    bench_pass(&b, WEIR_MS(100));
+    assert_true(weir_ip_is_local(&b.native, &v6));
+    advertise("fe80::ff:fe00:1", peer_mac, false, true);
+    assert_false(weir_ip_is_local(&b.native, &v6));
+    assert_true(weir_ip_is_local(&b.native, &v4));
+    b.read[1] = b.sent[1];
+    router_in("fe80::9", 1800, 1500, "2001:db8:5::", 7200, 3600);
+    assert_null(our("2001:db8:5::ff:fe00:1"));
+    bench_pass(&b, WEIR_SEC(30)); /* neither the end of the probes nor the next question */
+    assert_int_equal(our("2001:db8::2")->state, WEIR_ADDR_DUPLICATE);
+    assert_int_equal(our("fe80::ff:fe00:1")->state, WEIR_ADDR_DUPLICATE);
+    for (const struct bench_frame *out; (out = bench_out(&b));)
+        assert_int_not_equal(weir_get16(out->data + 12), WEIR_ETHERTYPE_IP6);
+    bench_close(&b);
+}
+
 static void routers_are_asked_for(void **state)
 {
     struct weir_native_config config = { .ip = "auto", .secret = 1 };
@@ -422,6 +447,7 @@ int main(void)
         cmocka_unit_test(silence_fails),
         cmocka_unit_test(addresses_are_probed_first),
         cmocka_unit_test(duplicates_are_given_up),
+        cmocka_unit_test(a_twin_ends_ip6),
         cmocka_unit_test(echoes_of_ours_do_not_count),
         cmocka_unit_test(routers_are_asked_for),
         cmocka_unit_test(advertisements_configure),
