@@ -134,6 +134,14 @@ static void cubic_lost(struct weir_tcp *tcp)
     tcp->ssthresh = (uint32_t)weir_max_u64(flight * 7 / 10, 2u * tcp->mss);
 }
 
+/* RFC 9438 4.8: what was reached before a timeout says nothing of the path after it; K is 0 and
+ * W_max is where congestion avoidance begins. */
+static void cubic_timeout(struct weir_tcp *tcp)
+{
+    cubic_lost(tcp);
+    cubic_of(tcp)->w_max = 0;
+}
+
 static void cubic_undo(struct weir_tcp *tcp)
 {
     struct cubic *cubic = cubic_of(tcp);
@@ -149,6 +157,6 @@ const struct weir_tcp_cc weir_tcp_cubic = {
     .init = cubic_init,
     .acked = cubic_acked,
     .lost = cubic_lost,
-    .timeout = cubic_lost,
+    .timeout = cubic_timeout,
     .undo = cubic_undo,
 };

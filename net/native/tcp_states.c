@@ -132,8 +132,10 @@ static bool step_sequence(struct weir_tcp *tcp, struct weir_pkt *pkt)
     if (weir_unlikely(sequence_is_syn(tcp, pkt)))
         return sequence_of_syn(tcp, pkt);
     if (!(pkt->rx.tcp_flags & WEIR_RST)) {
-        if ((tcp->flags & WEIR_TCP_TS) && !pkt->rx.has_ts)
-            return false; /* RFC 7323 3.2: silently */
+        /* RFC 7323 3.2: silently.  Not a SYN: a peer that has started anew may do without, and RFC
+         * 5961 4.2 has all of them challenged, or his connection could never be opened. */
+        if ((tcp->flags & WEIR_TCP_TS) && !pkt->rx.has_ts && !(pkt->rx.tcp_flags & WEIR_SYN))
+            return false;
         if (paws_is_old(tcp, pkt)) {
             native_of(tcp)->stats.tcp_paws++;
             sequence_refuse(tcp, pkt);

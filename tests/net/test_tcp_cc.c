@@ -128,6 +128,42 @@ static void test_cubic_follows_its_curve(void **state) /* RFC 9438 4.2 */
     cc_end(rig);
 }
 
+/* W(t) = 0.4 t^3 + where congestion avoidance begins: 753.1 five seconds and a round trip after
+ * 700, where a loss without timeout has 973.0. */
+static void test_cubic_starts_afresh_after_a_timeout(void **state) /* RFC 9438 4.8 */
+{
+    struct rig *rig = cc_rig(WEIR_CC_CUBIC, 1000, 1000);
+    double window;
+
+    (void)state;
+    cc_fill(rig);
+    weir_tcp_cubic.timeout(&rig->tcp);
+    assert_int_equal(rig->tcp.ssthresh, 700 * MSS);
+    rig->tcp.cwnd = rig->tcp.ssthresh; /* slow start is over */
+    for (int i = 0; i < 50; i++)
+        cc_round(rig);
+    window = (double)rig->tcp.cwnd / MSS;
+    if (window < 753.1 * 0.985 || window > 753.1 * 1.015)
+        fail_msg("after 5 s: %.1f, not 753.1", window);
+    cc_end(rig);
+}
+
+static void test_cubic_takes_a_timeout_back(void **state) /* RFC 9438 4.9.1 */
+{
+    struct rig *rig = cc_rig(WEIR_CC_CUBIC, 1000, 1000);
+
+    (void)state;
+    cc_fill(rig);
+    weir_tcp_cubic.lost(&rig->tcp);
+    rig->tcp.cwnd = 700 * MSS;
+    weir_tcp_cubic.timeout(&rig->tcp);
+    rig->tcp.cwnd = MSS;
+    weir_tcp_cubic.undo(&rig->tcp);
+    assert_int_equal(rig->tcp.cwnd, 700 * MSS);
+    assert_int_equal(rig->tcp.cc_state[0], 1000 * MSS); /* W_max */
+    cc_end(rig);
+}
+
 static void test_cubic_is_not_slower_than_reno(void **state) /* 4.3: small windows */
 {
     struct rig *rig = cc_rig(WEIR_CC_CUBIC, 10, 10);
@@ -201,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_reno_grows_one_segment_a_round),
         cmocka_unit_test(test_loss_and_undo),
         cmocka_unit_test(test_cubic_follows_its_curve),
+        cmocka_unit_test(test_cubic_starts_afresh_after_a_timeout),
+        cmocka_unit_test(test_cubic_takes_a_timeout_back),
         cmocka_unit_test(test_cubic_is_not_slower_than_reno),
         cmocka_unit_test(test_cubic_gives_way),
         cmocka_unit_test(test_unused_window_does_not_grow),

@@ -234,6 +234,18 @@ static void rfc7323_3_2_segments_without_one_are_dropped(void **state)
     holds(script_tcp()->rcv_used == 0);
 }
 
+/* A peer that has started anew asks for a connection that we have: by a SYN without timestamps,
+ * too, he learns of it, resets it and asks again. */
+static void rfc5961_4_2_a_syn_without_a_timestamp_is_challenged(void **state)
+{
+    (void)state;
+    established("mss 1460 ts 1 0");
+    in("S 900000:900000(0) nots mss 1460");
+    out(". 1:1(0) ack 1");
+    in("R 1:1(0) nots");
+    state_is(WEIR_TCP_CLOSED);
+}
+
 static void rfc7323_3_2_a_rst_without_one_counts(void **state)
 {
     (void)state;
@@ -324,6 +336,7 @@ int main(void)
         script_case(rfc9293_3_8_5_an_urgent_pointer_without_the_flag),
         script_case(rfc7323_3_2_every_segment_carries_a_timestamp),
         script_case(rfc7323_3_2_segments_without_one_are_dropped),
+        script_case(rfc5961_4_2_a_syn_without_a_timestamp_is_challenged),
         script_case(rfc7323_3_2_a_rst_without_one_counts),
         script_case(rfc7323_5_3_an_old_timestamp_is_refused),
         script_case(rfc7323_5_3_a_rst_is_not_checked_by_paws),
