@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "core/cpu.h"
+#include "sched/any.h"
 #include "sched/call.h"
 #include "sched/fiber.h"
 #include "sched/mail.h"
@@ -203,13 +204,15 @@ static weir_time shard_may_sleep(struct weir_shard *shard)
     if (weir_stacks_trim(&shard->stacks) || shard_spins(shard))
         return 0;
     next = weir_wheel_next(&shard->wheel);
+    if (weir_any_next(shard) < next)
+        next = weir_any_next(shard);
     if (next <= shard->now)
         return 0;
     /* Pairs with the fence in call.c, calls_flush_to: either that side sees `asleep`, or we see
      * what it has pushed.  The same for orders, whose senders write wake_fd in any case. */
     atomic_store_explicit(&shard->asleep, true, memory_order_relaxed);
     weir_fence();
-    if (weir_calls_pending(shard) || weir_mail_pending(shard)) {
+    if (weir_calls_pending(shard) || weir_mail_pending(shard) || weir_any_next(shard) == 0) {
         atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
         return 0;
     }
@@ -322,6 +325,8 @@ bool weir_shard_turn(struct weir_shard *shard)
     worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);
+    if (weir_any_pending(shard))
+        worked |= weir_any_turn(shard);
     shard_tell(shard);
     weir_shard_current = NULL;
     return worked;
@@ -442,7 +447,7 @@ int weir_shards_init(struct weir_shards *shards, unsigned count, const struct we
     atomic_store(&shards->busy, count);
     shards->shard = calloc(count, sizeof(struct weir_shard *));
     shards->pairs = aligned_alloc(WEIR_CACHE_LINE, pairs * sizeof(struct weir_pair));
-    if (!shards->shard || !shards->pairs) {
+    if (!shards->shard || !shards->pairs || weir_any_init(shards) < 0) {
         weir_shards_free(shards);
         return -ENOMEM;
     }
@@ -455,6 +460,8 @@ void weir_shards_free(struct weir_shards *shards)
 {
     free(shards->shard);
     free(shards->pairs);
+    free(shards->any);
     shards->shard = NULL;
     shards->pairs = NULL;
+    shards->any = NULL;
 }

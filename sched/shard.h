@@ -20,6 +20,7 @@ enum { WEIR_SHARDS_MAX = 256 };
 struct weir_shard;
 struct weir_driver;
 struct weir_pair;
+struct weir_any;
 struct weir_blocking_pool;
 
 /* How a shard waits for the world: io_uring, epoll, a bare eventfd, or the simulation. */
@@ -49,11 +50,13 @@ struct weir_driver {
 /* What pumps the shards, and who they are to each other. */
 struct weir_shards {
     unsigned count;
-    struct weir_shard **shard; /* by id */
-    struct weir_pair *pairs;   /* count x count, [from * count + to] */
-    _Atomic int stop;          /* enum weir_stop_level, only grows */
-    _Atomic unsigned busy;     /* shards with a fiber or a call under way; 0: all is over */
-    _Atomic unsigned dumps;    /* times a report of all fibers was asked for */
+    struct weir_shard **shard;  /* by id */
+    struct weir_pair *pairs;    /* count x count, [from * count + to] */
+    _Atomic int stop;           /* enum weir_stop_level, only grows */
+    _Atomic unsigned busy;      /* shards with a fiber or a call under way; 0: all is over */
+    _Atomic unsigned dumps;     /* times a report of all fibers was asked for */
+    _Atomic uint64_t any_count; /* tasks that wait in `any` */
+    struct weir_any *any;       /* by id */
     weir_time grace;
     void (*wake)(struct weir_shard *shard); /* makes a sleeping shard look up */
     struct weir_runtime *runtime;           /* NULL in the simulation */

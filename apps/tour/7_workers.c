@@ -1,9 +1,9 @@
-/* 7_workers.c - 32 tasks, spread over the threads of a runtime.
+/* 7_workers.c - 32 tasks that may run anywhere spread over the threads that have time.
  *
  *     for _ in 0..32 { set.spawn(async { sleep(..).await; thread::current().id() }); }
  *
- * A call to a shard becomes a fiber there, and its future comes home with the result.  Here they go
- * round by turns; one that uses data goes to the shard that has the data. */
+ * A task that waits to begin is taken over by whichever shard is idle; once begun it stays there.
+ */
 #include <stdio.h>
 #include <unistd.h>
 #include <weir/weir.h>
@@ -19,7 +19,7 @@ static int64_t nap(void *arg)
 }
 
 /* How many different ones there are among the results. */
-static int distinct(const struct weir_call *tasks)
+static int distinct(const struct weir_task *tasks)
 {
     int count = 0;
 
@@ -35,13 +35,13 @@ static int distinct(const struct weir_call *tasks)
 
 static int64_t tour_main(void *arg)
 {
-    struct weir_call tasks[TASKS];
+    struct weir_task tasks[TASKS];
 
     (void)arg;
-    for (unsigned i = 0; i < TASKS; i++)
-        weir_call_start(&tasks[i], i % weir_shard_count(), nap, NULL);
     for (int i = 0; i < TASKS; i++)
-        weir_await(&tasks[i].future, WEIR_NEVER);
+        weir_spawn_any(&tasks[i], nap, NULL);
+    for (int i = 0; i < TASKS; i++)
+        weir_task_join(&tasks[i], WEIR_NEVER);
     printf("%d tasks on %d worker threads\n", TASKS, distinct(tasks));
     return 0;
 }

@@ -2,6 +2,7 @@
  *
  *     future.h   a result that is not there yet: await, deadline, cancel
  *     fiber.h    straight-line code that awaits, and the scopes that own it
+ *     task.h     fibers with a result: join, abort, sets, any shard
  *     time.h     clock, sleep, timers
  *     sync.h     semaphore, mutex
  *     oneshot.h  one value, once, from any shard or thread
@@ -48,6 +49,7 @@
 #include <weir/signal.h>
 #include <weir/sim.h>
 #include <weir/sync.h>
+#include <weir/task.h>
 #include <weir/time.h>
 #include <weir/udp.h>
 #include <weir/watch.h>
