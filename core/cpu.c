@@ -17,7 +17,7 @@
 
 enum {
     KERNEL_CPUS_MAX = 8192, /* no kernel's mask is larger */
-    CALIBRATION_NS = 2000000,
+    CALIBRATION_NS = 200000,
     CALIBRATION_TRIES = 5,
 };
 

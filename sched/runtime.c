@@ -144,7 +144,6 @@ static void *thread_main(void *arg)
 int weir_runtime_cpus(const struct weir_config *config, struct weir_cpu_list *cpus,
                       unsigned *shards, char *why, size_t why_size)
 {
-    unsigned quota = weir_cpu_quota("");
     int error = config->cpus ? weir_cpu_parse(cpus, config->cpus) : weir_cpu_allowed(cpus);
 
     if (error < 0) {
@@ -160,8 +159,11 @@ int weir_runtime_cpus(const struct weir_config *config, struct weir_cpu_list *cp
         return -EINVAL;
     }
     *shards = config->shards ? config->shards : cpus->count;
-    if (config->shards == 0 && !config->cpus && quota > 0 && quota < *shards)
-        *shards = quota;
+    if (config->shards == 0 && !config->cpus) {
+        unsigned quota = weir_cpu_quota("");
+
+        *shards = quota > 0 && quota < *shards ? quota : *shards;
+    }
     if (config->shards == 0 && *shards > WEIR_SHARDS_MAX)
         *shards = WEIR_SHARDS_MAX;
     if (*shards <= WEIR_SHARDS_MAX)

@@ -326,8 +326,9 @@ static int uring_open(struct weir_uring *u, struct weir_shard *shard,
 
     if (error)
         return error;
+    /* A server has them ready; a program that only wants to block_on something starts at once. */
     error = weir_ring_bufs_open(&u->ring, config->rx_bufs, config->rx_buf_size,
-                                weir_uring_buf_release, u);
+                                config->flavour != WEIR_CURRENT_THREAD, weir_uring_buf_release, u);
     if (error) {
         snprintf(why, why_size, "receive buffers cannot be registered (%s)", strerror(-error));
         weir_ring_close(&u->ring);

@@ -180,10 +180,10 @@ static int ring_bufs_register(struct weir_ring *ring)
     return error;
 }
 
-int weir_ring_bufs_open(struct weir_ring *ring, uint32_t count, uint32_t size,
+int weir_ring_bufs_open(struct weir_ring *ring, uint32_t count, uint32_t size, bool touch,
                         void (*release)(struct weir_buf *buf), void *origin)
 {
-    int error = weir_bufs_init(&ring->bufs, count, size, true, release, origin);
+    int error = weir_bufs_init(&ring->bufs, count, size, touch, release, origin);
 
     if (error)
         return error;

@@ -25,8 +25,8 @@ int weir_ring_open(struct weir_ring *ring, char *why, size_t why_size);
 /* Ends everything under way, and waits for that: a port can be bound again at once. */
 void weir_ring_close(struct weir_ring *ring);
 
-/* Registers the buffers as group 0. */
-int weir_ring_bufs_open(struct weir_ring *ring, uint32_t count, uint32_t size,
+/* Registers the buffers as group 0.  With `touch` their memory is there from the start. */
+int weir_ring_bufs_open(struct weir_ring *ring, uint32_t count, uint32_t size, bool touch,
                         void (*release)(struct weir_buf *buf), void *origin);
 void weir_ring_bufs_close(struct weir_ring *ring);
 
