@@ -7,45 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <weir/broadcast.h>
-#include "core/list.h"
-#include "sched/shard.h"
-
-struct broadcast_waiter {
-    struct weir_future told;
-    struct weir_link link;
-};
-
-static void broadcast_waiter_cancel(struct weir_future *told)
-{
-    weir_list_del(&weir_container_of(told, struct broadcast_waiter, told)->link);
-    weir_future_set(told, -ECANCELED);
-}
-
-static int broadcast_wait(struct weir_broadcast *broadcast, weir_time deadline)
-{
-    struct broadcast_waiter waiter;
-
-    weir_future_init(&waiter.told, broadcast_waiter_cancel);
-    weir_list_push(&broadcast->waiting, &waiter.link);
-    return (int)weir_await(&waiter.told, deadline);
-}
-
-/* Only fibers wait here, and they run later. */
-static void broadcast_tell(struct weir_broadcast *broadcast)
-{
-    struct weir_link *link;
-
-    while ((link = weir_list_pop(&broadcast->waiting)) != NULL)
-        weir_future_set(&weir_container_of(link, struct broadcast_waiter, link)->told, 0);
-}
-
-/* What is ready at once still costs the fiber a unit of its budget. */
-static void broadcast_spend(void)
-{
-    struct weir_future done = { .done = true };
-
-    weir_await(&done, WEIR_NEVER);
-}
+#include "sched/waiters.h"
 
 int weir_broadcast_init(struct weir_broadcast *broadcast, size_t size, size_t capacity)
 {
@@ -84,7 +46,7 @@ int64_t weir_broadcast_send(struct weir_broadcast *broadcast, const void *messag
     if (broadcast->receivers == 0)
         return -EPIPE;
     memcpy(broadcast_at(broadcast, broadcast->sent++), message, broadcast->size);
-    broadcast_tell(broadcast);
+    weir_waiters_tell_all(&broadcast->waiting);
     return broadcast->receivers;
 }
 
@@ -92,7 +54,7 @@ void weir_broadcast_close(struct weir_broadcast *broadcast)
 {
     weir_shard_check(broadcast->home, "weir_broadcast_close");
     broadcast->closed = true;
-    broadcast_tell(broadcast);
+    weir_waiters_tell_all(&broadcast->waiting);
 }
 
 void weir_broadcast_subscribe(struct weir_broadcast *broadcast, struct weir_broadcast_rx *rx)
@@ -138,9 +100,9 @@ int weir_broadcast_recv(struct weir_broadcast_rx *rx, void *message, weir_time d
     int result = weir_broadcast_try_recv(rx, message), error;
 
     if (result != -EAGAIN)
-        broadcast_spend();
+        weir_waiters_spend();
     while (result == -EAGAIN) {
-        error = broadcast_wait(rx->broadcast, deadline);
+        error = weir_waiters_wait(&rx->broadcast->waiting, deadline);
         result = error < 0 ? error : weir_broadcast_try_recv(rx, message);
     }
     return result;

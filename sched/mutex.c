@@ -1,6 +1,7 @@
 /* mutex.c - a semaphore of one unit that knows its owner. */
 #include <weir/sync.h>
 #include "sched/fiber.h"
+#include "sched/waiters.h"
 
 void weir_mutex_init(struct weir_mutex *mutex)
 {
@@ -20,6 +21,7 @@ int weir_mutex_lock(struct weir_mutex *mutex, weir_time deadline)
     struct weir_fiber *fiber = weir_fiber_here("weir_mutex_lock");
     int error;
 
+    weir_home_check(&mutex->sem.home, "weir_mutex_lock");
     mutex_not_mine(mutex, fiber);
     error = weir_sem_wait(&mutex->sem, 1, deadline);
     if (error == 0)
@@ -31,6 +33,7 @@ bool weir_mutex_try(struct weir_mutex *mutex)
 {
     struct weir_fiber *fiber = weir_fiber_here("weir_mutex_try");
 
+    weir_home_check(&mutex->sem.home, "weir_mutex_try");
     if (!weir_sem_try(&mutex->sem, 1))
         return false;
     mutex->owner = fiber;
@@ -41,6 +44,7 @@ void weir_mutex_unlock(struct weir_mutex *mutex)
 {
     struct weir_fiber *fiber = weir_fiber_here("weir_mutex_unlock");
 
+    weir_home_check(&mutex->sem.home, "weir_mutex_unlock");
     if (mutex->owner != fiber)
         weir_panic("weir_mutex_unlock: fiber '%s' has not locked this mutex", fiber->name);
     mutex->owner = NULL;

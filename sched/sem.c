@@ -3,74 +3,110 @@
  * Units go to the waiters strictly in order: a big request at the head holds back smaller ones
  * behind it, so nobody starves.
  *
- * Invariant: while anybody waits, the first waiter needs more than sem->count. */
+ * Invariant: while anybody waits, the first waiter needs more than sem->count, and it is open. */
 #include <errno.h>
 #include <weir/sync.h>
-#include "core/list.h"
+#include "sched/waiters.h"
 
-/* One waiting fiber; lives in that fiber's frame until `granted` is done. */
-struct sem_waiter {
-    struct weir_future granted;
-    struct weir_link link;
-    struct weir_sem *sem;
-    int64_t need;
-};
+static struct weir_sem_wait *sem_first(const struct weir_sem *sem)
+{
+    return weir_container_of(sem->waiters.next, struct weir_sem_wait, link);
+}
+
+/* The waiter, which may be gone when this returns, has its answer. */
+static void sem_answer(struct weir_sem_wait *w, int64_t result)
+{
+    weir_list_del(&w->link);
+    weir_future_set(&w->future, result);
+}
 
 static void sem_grant(struct weir_sem *sem)
 {
-    while (!weir_list_empty(&sem->waiters)) {
-        struct sem_waiter *w = weir_container_of(sem->waiters.next, struct sem_waiter, link);
-
-        if (w->need > sem->count)
-            break;
-        sem->count -= w->need;
-        weir_list_del(&w->link);
-        weir_future_set(&w->granted, 0);
+    while (!weir_list_empty(&sem->waiters) && sem_first(sem)->need <= sem->count) {
+        sem->count -= sem_first(sem)->need;
+        weir_assert(sem->count >= 0);
+        sem_answer(sem_first(sem), 0);
     }
-    weir_assert(sem->count >= 0);
 }
 
-static void sem_waiter_cancel(struct weir_future *granted)
+static void sem_wait_cancel(struct weir_future *future)
 {
-    struct sem_waiter *w = weir_container_of(granted, struct sem_waiter, granted);
+    struct weir_sem_wait *w = weir_container_of(future, struct weir_sem_wait, future);
     struct weir_sem *sem = w->sem;
 
-    weir_list_del(&w->link);
-    weir_future_set(granted, -ECANCELED);
+    sem_answer(w, -ECANCELED);
     sem_grant(sem); /* those behind it may fit now */
 }
 
 void weir_sem_init(struct weir_sem *sem, int64_t count)
 {
     weir_assert(count >= 0);
+    *sem = (struct weir_sem){ .count = count };
     weir_list_init(&sem->waiters);
-    sem->count = count;
 }
 
-bool weir_sem_try(struct weir_sem *sem, int64_t n)
+static bool sem_take(struct weir_sem *sem, int64_t n)
 {
     weir_assert(n > 0);
-    if (!weir_list_empty(&sem->waiters) || sem->count < n)
+    if (sem->closed || !weir_list_empty(&sem->waiters) || sem->count < n)
         return false;
     sem->count -= n;
     return true;
 }
 
+bool weir_sem_try(struct weir_sem *sem, int64_t n)
+{
+    weir_home_check(&sem->home, "weir_sem_try");
+    return sem_take(sem, n);
+}
+
+void weir_sem_start(struct weir_sem_wait *wait, struct weir_sem *sem, int64_t n)
+{
+    weir_home_check(&sem->home, "weir_sem_wait");
+    wait->sem = sem;
+    wait->need = n;
+    weir_future_init(&wait->future, sem_wait_cancel);
+    if (sem_take(sem, n))
+        weir_future_set(&wait->future, 0);
+    else if (sem->closed)
+        weir_future_set(&wait->future, -EPIPE);
+    else
+        weir_list_push(&sem->waiters, &wait->link);
+}
+
 int weir_sem_wait(struct weir_sem *sem, int64_t n, weir_time deadline)
 {
-    struct sem_waiter w = { .sem = sem, .need = n };
+    struct weir_sem_wait wait;
 
-    weir_future_init(&w.granted, sem_waiter_cancel);
-    if (weir_sem_try(sem, n))
-        weir_future_set(&w.granted, 0);
-    else
-        weir_list_push(&sem->waiters, &w.link);
-    return (int)weir_await(&w.granted, deadline);
+    weir_sem_start(&wait, sem, n);
+    return (int)weir_await(&wait.future, deadline);
 }
 
 void weir_sem_post(struct weir_sem *sem, int64_t n)
 {
+    weir_home_check(&sem->home, "weir_sem_post");
     weir_assert(n > 0);
-    sem->count += n;
+    if (__builtin_add_overflow(sem->count, n, &sem->count))
+        weir_panic("weir_sem_post: more units are given back than an int64_t can count");
     sem_grant(sem);
+}
+
+void weir_sem_close(struct weir_sem *sem)
+{
+    weir_home_check(&sem->home, "weir_sem_close");
+    sem->closed = true;
+    while (!weir_list_empty(&sem->waiters))
+        sem_answer(sem_first(sem), -EPIPE);
+}
+
+bool weir_sem_is_closed(const struct weir_sem *sem)
+{
+    weir_home_look(sem->home, "weir_sem_is_closed");
+    return sem->closed;
+}
+
+int64_t weir_sem_available(const struct weir_sem *sem)
+{
+    weir_home_look(sem->home, "weir_sem_available");
+    return sem->count;
 }

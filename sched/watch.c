@@ -5,45 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <weir/watch.h>
-#include "core/list.h"
-#include "sched/shard.h"
-
-struct watch_waiter {
-    struct weir_future told;
-    struct weir_link link;
-};
-
-static void watch_waiter_cancel(struct weir_future *told)
-{
-    weir_list_del(&weir_container_of(told, struct watch_waiter, told)->link);
-    weir_future_set(told, -ECANCELED);
-}
-
-static int watch_wait(struct weir_link *list, weir_time deadline)
-{
-    struct watch_waiter waiter;
-
-    weir_future_init(&waiter.told, watch_waiter_cancel);
-    weir_list_push(list, &waiter.link);
-    return (int)weir_await(&waiter.told, deadline);
-}
-
-/* Only fibers wait here, and they run later. */
-static void watch_tell(struct weir_link *list)
-{
-    struct weir_link *link;
-
-    while ((link = weir_list_pop(list)) != NULL)
-        weir_future_set(&weir_container_of(link, struct watch_waiter, link)->told, 0);
-}
-
-/* What is ready at once still costs the fiber a unit of its budget. */
-static void watch_spend(void)
-{
-    struct weir_future done = { .done = true };
-
-    weir_await(&done, WEIR_NEVER);
-}
+#include "sched/waiters.h"
 
 void weir_watch_init(struct weir_watch *watch, void *value, size_t size)
 {
@@ -68,7 +30,7 @@ static void watch_check_open(const struct weir_watch *watch, const char *call)
 static void watch_changed(struct weir_watch *watch)
 {
     watch->version++;
-    watch_tell(&watch->waiting);
+    weir_waiters_tell_all(&watch->waiting);
 }
 
 int weir_watch_send(struct weir_watch *watch, const void *value)
@@ -100,7 +62,7 @@ void weir_watch_close(struct weir_watch *watch)
 {
     weir_shard_check(watch->home, "weir_watch_close");
     watch->closed = true;
-    watch_tell(&watch->waiting);
+    weir_waiters_tell_all(&watch->waiting);
 }
 
 int weir_watch_closed(struct weir_watch *watch, weir_time deadline)
@@ -109,9 +71,9 @@ int weir_watch_closed(struct weir_watch *watch, weir_time deadline)
 
     weir_shard_check(watch->home, "weir_watch_closed");
     if (watch->receivers == 0)
-        watch_spend();
+        weir_waiters_spend();
     while (watch->receivers > 0 && error == 0)
-        error = watch_wait(&watch->leaving, deadline);
+        error = weir_waiters_wait(&watch->leaving, deadline);
     return error;
 }
 
@@ -139,7 +101,7 @@ void weir_watch_unsubscribe(struct weir_watch_rx *rx)
     weir_shard_check(watch->home, "weir_watch_unsubscribe");
     rx->watch = NULL;
     if (--watch->receivers == 0)
-        watch_tell(&watch->leaving);
+        weir_waiters_tell_all(&watch->leaving);
 }
 
 int weir_watch_has_changed(const struct weir_watch_rx *rx)
@@ -155,9 +117,9 @@ int weir_watch_changed(struct weir_watch_rx *rx, weir_time deadline)
     int changed = weir_watch_has_changed(rx), error = 0;
 
     if (changed != 0)
-        watch_spend();
+        weir_waiters_spend();
     while (changed == 0 && error == 0) {
-        error = watch_wait(&rx->watch->waiting, deadline);
+        error = weir_waiters_wait(&rx->watch->waiting, deadline);
         if (error == 0)
             changed = weir_watch_has_changed(rx);
     }

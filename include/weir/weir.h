@@ -4,7 +4,8 @@
  *     fiber.h    straight-line code that awaits, and the scopes that own it
  *     task.h     fibers with a result: join, abort, sets, any shard
  *     time.h     clock, sleep, timers
- *     sync.h     semaphore, mutex
+ *     sync.h     semaphore, mutex, read-write lock, condition variable
+ *     event.h    notify, event, barrier, once
  *     oneshot.h  one value, once, from any shard or thread
  *     mpsc.h     messages from many senders, on any shards, to one receiver
  *     blocking.h  threads beside the shards, for what blocks
@@ -34,6 +35,7 @@
 #include <weir/broadcast.h>
 #include <weir/buf.h>
 #include <weir/copy.h>
+#include <weir/event.h>
 #include <weir/fiber.h>
 #include <weir/file.h>
 #include <weir/future.h>
