@@ -62,14 +62,18 @@ static unsigned nic_queues(const struct nic *nic, const char *kind)
     return count;
 }
 
+/* What sysfs shows may be another network namespace's: then the driver is believed. */
 static void nic_add_queues(struct nic *nic)
 {
     struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
-    unsigned most = 0;
+    unsigned rx = nic_queues(nic, "rx-"), tx = nic_queues(nic, "tx-"), most = 0;
 
-    if (nic_ask(nic, &channels))
+    if (nic_ask(nic, &channels)) {
         most = channels.max_combined > channels.max_rx ? channels.max_combined : channels.max_rx;
-    nic_add(nic, ", queues rx %u tx %u", nic_queues(nic, "rx-"), nic_queues(nic, "tx-"));
+        rx = rx ? rx : channels.combined_count + channels.rx_count;
+        tx = tx ? tx : channels.combined_count + channels.tx_count;
+    }
+    nic_add(nic, ", queues rx %u tx %u", rx, tx);
     if (most > 0)
         nic_add(nic, " of %u", most);
 }

@@ -38,7 +38,7 @@ static void usage(const struct app_about *about)
         "  --keepalive on       probes idle connections\n"
         "  --impair FAULTS      in front of the device: "
         "loss=1%%,delay=20ms,jitter=5ms,reorder=1%%,\n"
-        "                       duplicate=1%%,corrupt=1%%,rate=100mbit,queue=64k\n"
+        "                       duplicate=1%%,corrupt=1%%,rate=100mbit,queue=64k,dir=tx\n"
         "  --pcap FILE          writes all packets there\n\n"
         "SIGINT and SIGTERM stop it gracefully; a second one cuts.  SIGUSR1 lists the fibers.\n",
         about->name, weir_version(), about->does, about->name, APP_LISTEN_MAX, about->address);

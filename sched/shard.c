@@ -358,6 +358,8 @@ void weir_shard_dump(struct weir_shard *shard)
                  fiber->futures && fiber->left ? "waits" : "could run", seconds,
                  fiber->cancelled ? ", cancelled" : "");
     }
+    if (shard->driver && shard->driver->ops->report)
+        shard->driver->ops->report(shard->driver);
 }
 
 /* --- making and ending --- */

@@ -38,6 +38,9 @@ struct weir_driver_ops {
      * by himself that there is something.  0 or a negated errno.  NULL: the driver cannot. */
     int (*watch)(struct weir_driver *driver, int fd);
 
+    /* What it has counted, into the log.  NULL: nothing. */
+    void (*report)(const struct weir_driver *driver);
+
     /* The shard has ended: gives everything back.  Everything opened on it has been closed. */
     void (*close)(struct weir_driver *driver);
 };

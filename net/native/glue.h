@@ -65,4 +65,9 @@ void weir_native_listeners_bury(struct weir_native *native);
  * *hash is the flow's.  0; -EADDRNOTAVAIL: all are in use. */
 int weir_native_port(struct weir_native *native, struct weir_flow_key *key, uint32_t *hash);
 
+/* --- report.c --- */
+
+/* Into the log, what the stack and its devices have counted. */
+void weir_native_report(const struct weir_native *native);
+
 #endif

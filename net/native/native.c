@@ -364,9 +364,15 @@ static void native_close(struct weir_driver *driver)
     below->ops->close(below);
 }
 
+static void native_report(const struct weir_driver *driver)
+{
+    weir_native_report(weir_container_of(driver, struct weir_native, driver));
+}
+
 static const struct weir_driver_ops native_driver_ops = {
     .name = "native",
     .poll = native_poll,
+    .report = native_report,
     .close = native_close,
 };
 

@@ -206,6 +206,23 @@ static inline uint32_t weir_tcp_ts(const struct weir_tcp *tcp)
            tcp->ts_offset;
 }
 
+/* The number of a segment without data: the next one.  When the peer's window has shrunk that would
+ * not be acceptable to him, nor the ACK in it, for want of which he might never go on: then the
+ * window's edge (RFC 9293 3.8.6).  Less than a unit of his scale is rounding (RFC 7323 2.4) as long
+ * as nothing is wrong. */
+static inline weir_seq weir_tcp_bare_seq(const struct weir_tcp *tcp)
+{
+    weir_seq edge = tcp->snd_una + tcp->snd_wnd;
+    int32_t beyond = (int32_t)(tcp->snd_nxt - edge);
+
+    if (weir_likely(beyond <= 0) || tcp->state < WEIR_TCP_ESTABLISHED)
+        return tcp->snd_nxt;
+    if (beyond >= 1 << tcp->snd_wscale || (tcp->flags & WEIR_TCP_FIN_SENT) || tcp->snd_wnd == 0 ||
+        tcp->retries > 0)
+        return edge;
+    return tcp->snd_nxt;
+}
+
 /* What a packet in a receive queue pins of memory: its room, or what it describes. */
 static inline uint32_t weir_pkt_held(const struct weir_pkt *pkt)
 {

@@ -252,7 +252,7 @@ static bool open_reset_tells(const struct weir_tcp *tcp)
 static void open_abort(struct weir_tcp *tcp)
 {
     if (open_reset_tells(tcp))
-        weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_RST | WEIR_ACK);
+        weir_tcp_send_control(tcp, weir_tcp_bare_seq(tcp), WEIR_RST | WEIR_ACK);
     open_drop(tcp);
 }
 

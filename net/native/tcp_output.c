@@ -179,16 +179,21 @@ struct weir_pkt *weir_tcp_first_lost(const struct weir_tcp *tcp)
     return seg;
 }
 
-/* What is lost goes as cwnd allows, and not beyond the window (RFC 9293 3.8.6: it may have shrunk),
- * but for the first segment when nothing else is under way: its answer says how things stand. */
+/* What is lost goes as cwnd allows, and not beyond the window (RFC 9293 3.8.6: it may have shrunk).
+ * When nothing else is under way as much of the first segment goes as fits: what sticks out may
+ * make the peer drop all of it, our ACK included (Linux 6.17), and then neither side goes on. */
 static bool output_lost(struct weir_tcp *tcp)
 {
     struct weir_pkt *seg = weir_tcp_first_lost(tcp);
+    weir_seq edge = tcp->snd_una + tcp->snd_wnd;
     uint32_t flight = weir_tcp_in_flight(tcp);
 
-    if (weir_seq_lt(tcp->snd_una + tcp->snd_wnd, weir_seg_end(seg)) &&
-        (flight > 0 || tcp->snd_wnd == 0 || seg != tcp->tx_head))
-        return false;
+    if (weir_unlikely(weir_seq_lt(edge, weir_seg_end(seg)))) {
+        if (flight > 0 || tcp->snd_wnd == 0 || seg != tcp->tx_head)
+            return false;
+        seg = weir_tcp_seg_split(tcp, seg, edge - seg->seg.seq);
+        return seg && weir_tcp_transmit(tcp, seg);
+    }
     if (flight > 0 && flight + (seg->seg.len < tcp->mss ? seg->seg.len : tcp->mss) > tcp->cwnd)
         return false;
     return weir_tcp_transmit(tcp, seg);
@@ -421,12 +426,12 @@ void weir_tcp_output(struct weir_tcp *tcp)
         output_path_check(tcp);
     /* its blocks may find no room beside data, and a bare ACK is a duplicate one (RFC 5681 4.2) */
     if ((tcp->flags & WEIR_TCP_ACK_NOW) && tcp->ooo)
-        weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_ACK);
+        weir_tcp_send_control(tcp, weir_tcp_bare_seq(tcp), WEIR_ACK);
     if ((tcp->tx_next || tcp->lost > 0 || weir_tcp_fin_due(tcp)) &&
         tcp->state != WEIR_TCP_SYN_RECEIVED)
         more = output_data(tcp, room);
     if (tcp->flags & WEIR_TCP_ACK_NOW)
-        weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_ACK);
+        weir_tcp_send_control(tcp, weir_tcp_bare_seq(tcp), WEIR_ACK);
     if (more)
         weir_tcp_output_later(tcp);
     weir_tcp_rto_update(tcp);

@@ -308,7 +308,7 @@ static void step_text(struct weir_tcp *tcp, struct weir_pkt *pkt)
     }
     if (text_is_unwanted(tcp, pkt)) {
         weir_pkt_free(pkt);
-        weir_tcp_send_control(tcp, tcp->snd_nxt, WEIR_RST | WEIR_ACK);
+        weir_tcp_send_control(tcp, weir_tcp_bare_seq(tcp), WEIR_RST | WEIR_ACK);
         weir_tcp_end(tcp, -ECONNRESET);
         return;
     }

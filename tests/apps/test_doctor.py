@@ -24,9 +24,25 @@ def tells():
     assert "\033" not in out and "MISSING" not in out, out
     for line in out.splitlines():
         assert LINE.match(line), line
-    for what in ["kernel", "cpus", "descriptors", "locked memory", "io_uring", "tap", "DPDK module",
-                 "hugepages", "IOMMU", "nic"]:
+    for what in ["kernel", "cpus", "descriptors", "locked memory", "io_uring", "tap", "tap permission",
+                 "DPDK module", "DPDK permission", "hugepages", "IOMMU", "VFIO", "nic"]:
         assert re.search(rf"^(ok|note) +{what}", out, re.M), what
+
+
+def tells_of_nics():
+    """of each NIC: driver, link, queues, RSS, offloads; of a veth pair what DPDK needs"""
+    pair = ["ip", "link", "add", "wdoc0", "numrxqueues", "2", "numtxqueues", "2", "type", "veth",
+            "peer", "name", "wdoc1"]
+    script = f"{' '.join(pair)} && ip link set wdoc0 up && exec {DOCTOR}"
+    result = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True,
+                            text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+                            env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin"))
+    if result.returncode != 0:
+        return f"no network namespace, or no veth: {result.stderr.strip()}"
+    assert re.search(r"^note +nic wdoc0 +veth, link down, queues rx 2 tx 2.*, no RSS, "
+                     r"rx-checksum tx-checksum scatter tso.*\n +-> .*ethtool -K wdoc0 tx off",
+                     result.stdout, re.M), result.stdout
+    return ""
 
 
 def lacks():
@@ -70,10 +86,13 @@ def free_of_dpdk(program):
 
 def main():
     report = tap.Tap()
-    for case in [tells, lacks, no_module, wrong, helps]:
+    for case in [tells, tells_of_nics, lacks, no_module, wrong, helps]:
         try:
-            case()
-            report.case(case.__doc__)
+            reason = case()
+            if reason:
+                report.skip(case.__doc__, reason)
+            else:
+                report.case(case.__doc__)
         except AssertionError as error:
             report.case(case.__doc__, repr(error))
     for program in [DOCTOR, *PROGRAMS]:

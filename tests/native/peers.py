@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import time
 import tap
 from serving import HTTP, run_case
 
-LOAD = sys.argv[3]
+LOAD, THERE_AND_BACK = sys.argv[3], sys.argv[5]
 LONG = os.environ.get("WEIR_LONG") == "1"
 BIG = (200 if LONG else 20) << 20
 INSIDE = "--inside"
@@ -218,6 +219,37 @@ def kernel_server(port=8080):
             yield
         finally:
             app.send_signal(signal.SIGTERM)
+
+
+def send_back(conn):
+    """Echoes until the peer has no more to say."""
+    try:
+        with conn:
+            while data := conn.recv(1 << 18):
+                conn.sendall(data)
+    except OSError:
+        pass  # the other side tells what was wrong
+
+
+@contextlib.contextmanager
+def kernel_echo(port=7000):
+    """The kernel's TCP, and nothing of weir's above it."""
+    def accept_all():
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=send_back, args=[conn], daemon=True).start()
+    with socket.create_server(("", port), family=socket.AF_INET6,
+                              dualstack_ipv6=True) as listener:
+        thread = threading.Thread(target=accept_all)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 # --- what is on the wire ---

@@ -1,5 +1,5 @@
-"""test_kernel_ip.py HTTP ECHO LOAD UDP_ECHO - what is around TCP, against the kernel: addresses
-from a DHCP server and a router, routers on the way, path MTU, VLAN, UDP."""
+"""test_kernel_ip.py HTTP ECHO LOAD UDP_ECHO THERE_AND_BACK - what is around TCP, against the
+kernel: addresses from a DHCP server and a router, routers on the way, path MTU, VLAN, UDP."""
 import contextlib
 import functools
 import json

@@ -595,6 +595,96 @@ static void connections_live_where_their_listener_is(void **state)
     seeds_each(10, steer_seed);
 }
 
+/* --- more than couriers can carry --- */
+
+enum { BULK = 400000, BULK_PIECE = 50000 };
+
+static uint64_t bulk_dropped; /* of all seeds */
+
+static uint8_t bulk_byte(uint8_t salt, size_t at)
+{
+    return (uint8_t)(salt + at * 31 + (at >> 8) * 7 + (at >> 16) * 131);
+}
+
+static void bulk_send(void *arg)
+{
+    struct weir_conn **client = arg;
+    uint8_t salt = (uint8_t)(client - way.client), *data = malloc(BULK);
+
+    check(data != NULL);
+    for (size_t at = 0; at < BULK; at++)
+        data[at] = bulk_byte(salt, at);
+    for (size_t at = 0; at < BULK; at += BULK_PIECE)
+        check_int(weir_send(*client, data + at, BULK_PIECE, SOON), BULK_PIECE);
+    check_int(weir_shutdown(*client), 0);
+    free(data);
+}
+
+static void bulk_receive(void *arg)
+{
+    struct weir_conn *conn = arg;
+    uint8_t data[4096], salt = 0;
+    size_t at = 0;
+    int64_t n;
+
+    while ((n = weir_recv(conn, data, sizeof data, SOON)) > 0) {
+        if (at == 0)
+            salt = data[0];
+        for (int64_t i = 0; i < n; i++)
+            check(data[i] == bulk_byte(salt, at + (size_t)i));
+        at += (size_t)n;
+    }
+    check_int(n, 0);
+    check_int((int64_t)at, BULK);
+}
+
+static int64_t bulk_receive_all(void *arg)
+{
+    struct weir_scope scope;
+
+    (void)arg;
+    weir_scope_init(&scope);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        check_int(weir_spawn(&scope, bulk_receive, way.served[i]), 0);
+    check_int(weir_scope_join(&scope, SOON), 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        weir_close(way.served[i]);
+    return 0;
+}
+
+/* All at once, through the detours, to a shard that reads at leisure. */
+static void bulk_steps(void)
+{
+    struct weir_call receiving;
+    struct weir_scope scope;
+
+    way_open();
+    check(way.detoured > 0);
+    weir_call_start(&receiving, other()->shard->id, bulk_receive_all, NULL);
+    weir_scope_init(&scope);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        check_int(weir_spawn(&scope, bulk_send, &way.client[i]), 0);
+    check_int(weir_scope_join(&scope, SOON), 0);
+    check_int(weir_await(&receiving.future, SOON), 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        weir_close(way.client[i]);
+    for (unsigned i = 0; i < weir_shard_count(); i++)
+        bulk_dropped += steer.native[i]->stats.forward_dropped;
+}
+
+/* What does not fit is dropped, counted, and sent again by TCP. */
+static void what_couriers_drop_is_sent_again(void **state)
+{
+    (void)state;
+    bulk_dropped = 0;
+    steer.steps = bulk_steps;
+    steer.want_udp = false;
+    steer.want_listener = true;
+    seeds_each(10, steer_seed);
+    fprintf(stderr, "%llu packets were dropped\n", (unsigned long long)bulk_dropped);
+    assert_true(bulk_dropped > 0 || getenv("WEIR_SEED"));
+}
+
 static int64_t say_over(void *arg)
 {
     weir_steer_detour_end(other(), arg);
@@ -649,6 +739,7 @@ int main(void)
         cmocka_unit_test(a_full_flow_table_has_no_room_for_detours),
         cmocka_unit_test(a_stray_segment_makes_no_detour),
         cmocka_unit_test(connections_live_where_their_listener_is),
+        cmocka_unit_test(what_couriers_drop_is_sent_again),
         cmocka_unit_test(a_syn_ends_a_detour_that_is_over),
     };
 

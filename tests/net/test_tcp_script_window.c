@@ -34,6 +34,79 @@ static void rfc9293_3_8_6_a_shrunk_window_is_survived(void **state)
     out("P. 4001:5001(1000) ack 1");
 }
 
+/* An ACK from beyond the peer's window would not be acceptable to him, so that he would not learn
+ * what we have: with both windows shut neither side would ever go on. */
+static void rfc9293_3_8_6_acks_stay_within_a_shrunk_window(void **state)
+{
+    (void)state;
+    established_window(3000, "mss 1000");
+    user_send(3000);
+    out(". 1:1001(1000) ack 1");
+    out(". 1001:2001(1000) ack 1");
+    out("P. 2001:3001(1000) ack 1");
+    in(". 1:1(0) ack 1001 win 500"); /* the right edge moves back to 1,501 */
+    in("P. 1:101(100) ack 1001 win 500");
+    in("P. 101:201(100) ack 1001 win 500");
+    out_at(40, ". 1501:1501(0) ack 201");
+    in(". 301:401(100) ack 1001 win 0"); /* to 1,001; out of order: at once */
+    out(". 1001:1001(0) ack 201");
+    user_abort();
+    out("R. 1001:1001(0) ack 201");
+}
+
+/* A FIN goes into a shut window as a probe: whether the peer has taken it is not known before its
+ * ACK. */
+static void rfc9293_3_8_6_acks_behind_a_fin_stay_within_the_window(void **state)
+{
+    (void)state;
+    established_window(8, "mss 1000 ws 7");
+    user_send(1000);
+    out("P. 1:1001(1000) ack 1");
+    in(". 1:1(0) ack 1001 win 0");
+    user_shutdown();
+    out_at(200, "F. 1001:1001(0) ack 1");
+    in("P. 1:101(100) ack 1001 win 0");
+    out_at(240, ". 1001:1001(0) ack 101");
+    in("P. 101:201(100) ack 1002 win 0");
+    out_at(280, ". 1002:1002(0) ack 201");
+}
+
+/* What the field cannot say is no shrinking: the peer has taken all of it, and an older number
+ * would not be acceptable. */
+static void rfc7323_2_4_a_window_that_is_rounded_has_not_shrunk(void **state)
+{
+    (void)state;
+    established_window(24, "mss 1000 ws 7"); /* 3,072 bytes */
+    user_send(3072);
+    out(". 1:1001(1000) ack 1");
+    out(". 1001:2001(1000) ack 1");
+    out(". 2001:3001(1000) ack 1");
+    out("P. 3001:3073(72) ack 1");
+    in("P. 1:101(100) ack 1001 win 16"); /* to 3,049 */
+    out_at(40, ". 3073:3073(0) ack 101");
+    in("P. 101:201(100) ack 3001 win 0"); /* shut is shut: here the peer may have stopped */
+    out_at(80, ". 3001:3001(0) ack 201");
+}
+
+/* A receiver may well drop the whole of a segment that does not fit, ACK and all (Linux 6.17). */
+static void rfc9293_3_8_6_a_retransmission_is_cut_to_the_window(void **state)
+{
+    (void)state;
+    established_window(3000, "mss 1000");
+    user_send(3000);
+    out(". 1:1001(1000) ack 1");
+    out(". 1001:2001(1000) ack 1");
+    out("P. 2001:3001(1000) ack 1");
+    in(". 1:1(0) ack 1001 win 600");
+    out_at(200, ". 1001:1601(600) ack 1");
+    in(". 1:1(0) ack 1601 win 1000");
+    out(". 1601:2001(400) ack 1");
+    in(". 1:1(0) ack 2001 win 3000");
+    out("P. 2001:3001(1000) ack 1");
+    in(". 1:1(0) ack 3001 win 3000");
+    nothing_until(2000);
+}
+
 static void rfc9293_3_10_7_4_an_older_segment_does_not_change_the_window(void **state)
 {
     (void)state;
@@ -279,6 +352,10 @@ int main(void)
     const struct CMUnitTest cases[] = {
         script_case(rfc9293_3_8_6_sends_up_to_the_window_and_no_further),
         script_case(rfc9293_3_8_6_a_shrunk_window_is_survived),
+        script_case(rfc9293_3_8_6_acks_stay_within_a_shrunk_window),
+        script_case(rfc9293_3_8_6_acks_behind_a_fin_stay_within_the_window),
+        script_case(rfc7323_2_4_a_window_that_is_rounded_has_not_shrunk),
+        script_case(rfc9293_3_8_6_a_retransmission_is_cut_to_the_window),
         script_case(rfc9293_3_10_7_4_an_older_segment_does_not_change_the_window),
         script_case(rfc9293_3_8_6_2_1_no_silly_segments),
         script_case(rfc9293_3_8_6_2_2_the_window_opens_by_a_segment_at_least),
