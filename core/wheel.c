@@ -204,6 +204,43 @@ weir_time weir_wheel_next(const struct weir_wheel *wheel)
     return (weir_time)(start << WEIR_TICK_SHIFT);
 }
 
+weir_time weir_wheel_first(const struct weir_wheel *wheel)
+{
+    weir_time first = WEIR_NEVER;
+    const struct weir_link *head;
+    uint64_t start;
+    unsigned level;
+
+    if (!weir_list_empty(&wheel->due) || !slot_next(wheel, &level, &start) || level == LAST)
+        return weir_wheel_next(wheel);
+    head = &wheel->slot[level][(start >> (level * LEVEL_BITS)) & SLOT_MASK];
+    for (struct weir_link *link = head->next; link != head; link = link->next)
+        first = alarm_of(link)->when < first ? alarm_of(link)->when : first;
+    return first;
+}
+
+/* Behind those of the ticks that are over there may be some of the tick that has begun: they stand
+ * in one slot, perhaps with later ones. */
+struct weir_alarm *weir_wheel_pop_exact(struct weir_wheel *wheel, weir_time now)
+{
+    struct weir_alarm *alarm = weir_wheel_pop(wheel, now);
+    struct weir_link *head;
+    uint64_t start;
+    unsigned level;
+
+    if (alarm || !slot_next(wheel, &level, &start) || start != wheel->tick + 1)
+        return alarm;
+    head = &wheel->slot[level][(start >> (level * LEVEL_BITS)) & SLOT_MASK];
+    for (struct weir_link *link = head->next; link != head; link = link->next) {
+        alarm = alarm_of(link);
+        if (alarm->when <= now) {
+            weir_wheel_del(wheel, alarm);
+            return alarm;
+        }
+    }
+    return NULL;
+}
+
 /* How many alarms stand in one slot; each must belong there, as seen from the wheel's tick. */
 static uint64_t slot_validate(const struct weir_wheel *wheel, unsigned level, unsigned index)
 {

@@ -50,6 +50,13 @@ static inline bool weir_wheel_quiet(const struct weir_wheel *wheel, weir_time no
  * when none will ever be due. */
 weir_time weir_wheel_next(const struct weir_wheel *wheel);
 
+/* For a clock that is moved by hand: alarms by their times instead of ticks.  The time of the next
+ * alarm, or of none but before it (if that is far away); at or before the wheel's tick when one is
+ * due.  The next alarm with a time at or before `now`, taken out of the wheel, or NULL.  O(n) in
+ * the alarms of one slot. */
+weir_time weir_wheel_first(const struct weir_wheel *wheel);
+struct weir_alarm *weir_wheel_pop_exact(struct weir_wheel *wheel, weir_time now);
+
 /* Panics when the wheel breaks one of its invariants; walks all of it.  For tests. */
 void weir_wheel_validate(const struct weir_wheel *wheel);
 

@@ -61,6 +61,7 @@ static const struct option options[] = {
     { "thread_name", OPTION_TEXT, FIELD(thread_name), 0, 0, NULL },
     { "io", OPTION_SWITCH, FIELD(io), 0, 1, switch_names },
     { "timers", OPTION_SWITCH, FIELD(timers), 0, 1, switch_names },
+    { "paused", OPTION_SWITCH, FIELD(paused), 0, 1, switch_names },
     { "blocking_threads", OPTION_NUMBER, FIELD(blocking_threads), 1, WEIR_BLOCKING_THREADS_MAX,
       NULL },
     { "blocking_queue", OPTION_NUMBER, FIELD(blocking_queue), 1, 1 << 24, NULL },

@@ -131,6 +131,10 @@ void weir_runtime_free(struct weir_runtime *runtime)
     if (!runtime)
         return;
     outside_only("weir_runtime_free");
+    if (runtime->config.flavour == WEIR_CURRENT_THREAD &&
+        !pthread_equal(runtime->owner, pthread_self()))
+        weir_panic("weir_runtime_free: a current-thread runtime is freed by the thread that made "
+                   "it, and this is another");
     weir_shards_stop(&runtime->shards, WEIR_CUTTING);
     weir_runtime_let_go(runtime);
     weir_runtime_end(runtime);

@@ -295,6 +295,7 @@ int64_t weir_blocking(int64_t (*fn)(void *arg), void *arg)
 {
     struct weir_blocking_job job;
 
+    weir_shard_here("weir_blocking"); /* or the sentence would be about weir_blocking_start */
     weir_blocking_start(&job, fn, arg);
     return weir_await(&job.future, WEIR_NEVER);
 }

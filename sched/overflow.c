@@ -15,6 +15,7 @@ enum { OVERFLOW_STACK = 64 * 1024 };
 static struct sigaction overflow_before[2]; /* SIGSEGV, SIGBUS */
 static pthread_mutex_t overflow_mutex = PTHREAD_MUTEX_INITIALIZER;
 static unsigned overflow_watchers;
+static _Thread_local struct weir_signal_stack *signal_stacks; /* the one in use first */
 
 static bool overflow_in_guard(const struct weir_shard *shard, uintptr_t address)
 {
@@ -76,25 +77,39 @@ void weir_overflow_unwatch(void)
 int weir_signal_stack_open(struct weir_signal_stack *stack)
 {
     stack_t signal_stack = { .ss_size = OVERFLOW_STACK };
+    int error;
 
     stack->base = malloc(OVERFLOW_STACK);
     if (!stack->base)
         return -ENOMEM;
     signal_stack.ss_sp = stack->base;
-    if (sigaltstack(&signal_stack, NULL) == 0)
-        return 0;
-    free(stack->base);
-    stack->base = NULL;
-    return -errno;
+    if (sigaltstack(&signal_stack, &stack->before) != 0) {
+        error = -errno;
+        free(stack->base);
+        stack->base = NULL;
+        return error;
+    }
+    stack->below = signal_stacks;
+    signal_stacks = stack;
+    return 0;
 }
 
+/* The one above it, or what the thread uses, goes back to what was before it. */
 void weir_signal_stack_close(struct weir_signal_stack *stack)
 {
-    stack_t none = { .ss_flags = SS_DISABLE };
+    struct weir_signal_stack *above = signal_stacks;
 
     if (!stack->base)
         return;
-    sigaltstack(&none, NULL);
+    if (above == stack) {
+        sigaltstack(&stack->before, NULL);
+        signal_stacks = stack->below;
+    } else {
+        while (above->below != stack)
+            above = above->below;
+        above->before = stack->before;
+        above->below = stack->below;
+    }
     free(stack->base);
     stack->base = NULL;
 }

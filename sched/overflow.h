@@ -2,10 +2,15 @@
 #ifndef WEIR_SCHED_OVERFLOW_H
 #define WEIR_SCHED_OVERFLOW_H
 
+#include <signal.h>
+
 /* For the calling thread: a signal stack of its own, for there is no room on the one that is full.
- */
+ * A thread may have several, as it makes several current-thread runtimes, and close them in any
+ * order; what it had before is there again after the last. */
 struct weir_signal_stack {
     void *base;
+    struct weir_signal_stack *below; /* of this thread, opened before it */
+    stack_t before;                  /* what it took the place of */
 };
 
 int weir_signal_stack_open(struct weir_signal_stack *stack);

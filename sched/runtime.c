@@ -83,6 +83,8 @@ static int shard_open(struct weir_runtime *runtime, struct weir_shard *shard)
     weir_shard_current = shard;
     error = runtime->net.open(&shard->driver, shard, &runtime->config, runtime->net.arg);
     weir_shard_current = NULL;
+    if (error == 0 && runtime->config.paused)
+        weir_shard_pause(shard);
     return error;
 }
 
@@ -127,7 +129,7 @@ static void *thread_main(void *arg)
 {
     struct weir_runtime_thread *thread = arg;
     struct weir_shard *shard = thread->shard;
-    struct weir_signal_stack signal_stack = { NULL };
+    struct weir_signal_stack signal_stack = { .base = NULL };
     int error = thread_prepare(thread, &signal_stack);
 
     if (runtime_gate(thread->runtime, error) == 0) {
@@ -326,6 +328,10 @@ int weir_runtime_start(struct weir_runtime **runtime, const struct weir_config *
 
     if (error == 0)
         error = weir_runtime_cpus(config, &cpus, &count, why, sizeof why);
+    if (error == 0 && config->paused && count > 1) {
+        snprintf(why, sizeof why, "paused is for one shard, not %u with a clock each", count);
+        error = -EINVAL;
+    }
     if (error < 0) {
         weir_log("%s", why);
         return error;

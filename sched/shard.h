@@ -50,6 +50,18 @@ struct weir_driver {
     struct weir_shard *shard;
 };
 
+/* A clock that stands still (pause.c): what it has put into the shard, and in whose place. */
+struct weir_pause {
+    struct weir_driver driver;
+    struct weir_driver *below;                    /* NULL: not paused */
+    weir_time (*clock)(struct weir_shard *shard); /* the real one; NULL: never paused */
+    weir_time shift;                              /* what it is behind, after a pause */
+    struct weir_link advances;                    /* fibers in weir_advance */
+    enum weir_poll poll;
+    weir_time idle_spin;
+    bool looked; /* the last turn found nothing to do and nothing outside */
+};
+
 /* What pumps the shards, and who they are to each other. */
 struct weir_shards {
     unsigned count;
@@ -131,6 +143,8 @@ struct weir_shard {
     _Alignas(64) _Atomic bool asleep;
     struct weir_mail *_Atomic mail; /* from any thread: mail.h; the last one first */
     _Atomic uint32_t load;          /* open connections; read by the acceptor of another shard */
+
+    struct weir_pause pause; /* of tests: behind all that is used otherwise */
 };
 
 /* The shard this thread is running right now, or NULL. */
@@ -173,6 +187,9 @@ static inline void weir_shard_awake(struct weir_shard *shard)
     atomic_store_explicit(&shard->asleep, false, memory_order_relaxed);
     shard->now = shard->clock(shard);
 }
+
+/* Stops its clock, as weir_pause does, once it has its driver. */
+void weir_shard_pause(struct weir_shard *shard);
 
 /* Nothing is under way on any shard, and nothing can come any more. */
 bool weir_shards_over(const struct weir_shards *shards);

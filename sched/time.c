@@ -82,12 +82,13 @@ int weir_sleep_until(weir_time when)
 {
     struct weir_timer timer;
 
+    timers_here("weir_sleep_until"); /* or the sentence would be about weir_timer_start */
     weir_timer_start(&timer, when);
     return (int)weir_await(&timer.future, WEIR_NEVER);
 }
 
 int weir_sleep(weir_time span)
 {
-    weir_shard_here("weir_sleep"); /* or the sentence would be about weir_after */
+    timers_here("weir_sleep");
     return weir_sleep_until(weir_after(span));
 }

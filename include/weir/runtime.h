@@ -60,6 +60,7 @@ struct weir_config {
     bool io;                 /* sockets; default true.  Off: using one ends the program with a
                               * sentence that names this setting */
     bool timers;             /* default true.  Off: so does sleeping, and a deadline */
+    bool paused;             /* the clock starts paused (weir_pause, one shard); default false */
     uint32_t blocking_threads; /* of the pool for what blocks (blocking.h), at most; default 512 */
     uint32_t blocking_queue;   /* jobs that may wait for one of them; default 65,536 */
     weir_time blocking_idle;   /* a thread of it without work ends after so long; default 10 s */
@@ -117,7 +118,7 @@ WEIR_API int weir_submit(struct weir_runtime *runtime, unsigned to, int64_t (*fn
 WEIR_API void weir_runtime_stop(struct weir_runtime *runtime);
 
 /* Cancels what still runs in it, waits until all of that has ended, and frees it.  Nobody may be in
- * weir_block_on or weir_submit.  NULL is fine. */
+ * weir_block_on or weir_submit.  WEIR_CURRENT_THREAD: by the thread that made it.  NULL is fine. */
 WEIR_API void weir_runtime_free(struct weir_runtime *runtime);
 
 /* That of the running shard; NULL in a simulation. */

@@ -3,7 +3,8 @@
  *     future.h   a result that is not there yet: await, deadline, cancel
  *     fiber.h    straight-line code that awaits, and the scopes that own it
  *     task.h     fibers with a result: join, abort, sets, any shard
- *     time.h     clock, sleep, timers
+ *     time.h     clock, sleep, timers; the clock paused, for tests
+ *     interval.h ticks at a fixed rate
  *     sync.h     semaphore, mutex, read-write lock, condition variable
  *     event.h    notify, event, barrier, once
  *     oneshot.h  one value, once, from any shard or thread
@@ -41,6 +42,7 @@
 #include <weir/future.h>
 #include <weir/hist.h>
 #include <weir/http.h>
+#include <weir/interval.h>
 #include <weir/mpsc.h>
 #include <weir/net.h>
 #include <weir/oneshot.h>

@@ -7,6 +7,7 @@
  * Invariant: the submission queue's entries before *ktail are the kernel's. */
 #include "net/kernel/uring_ring.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,11 @@
 #include "net/kernel/iou.h"
 
 enum { RING_ENTRIES = 1024, RING_ENTRIES_MIN = 64, RING_CQ_FACTOR = 8 };
+
+/* A ring may come to lie where one of another thread was.  That this happens in order only the
+ * kernel knows, and liburing calls it without the C library: here is an order that
+ * ThreadSanitizer sees. */
+static atomic_uint rings_closed;
 
 /* --- entering --- */
 
@@ -129,6 +135,7 @@ int weir_ring_open(struct weir_ring *ring, char *why, size_t why_size)
         ring_why(error, why, why_size);
         return error;
     }
+    atomic_load_explicit(&rings_closed, memory_order_acquire); /* pairs with weir_ring_close */
     error = ring_check(ring, why, why_size);
     if (error) {
         io_uring_queue_exit(&ring->uring);
@@ -152,6 +159,7 @@ void weir_ring_close(struct weir_ring *ring)
     };
 
     io_uring_register_sync_cancel(&ring->uring, &all);
+    atomic_fetch_add_explicit(&rings_closed, 1, memory_order_release); /* with weir_ring_open */
     io_uring_queue_exit(&ring->uring);
 }
 

@@ -204,6 +204,98 @@ static void test_next_leads_there_in_few_steps(void **state)
     }
 }
 
+/* --- by their times, for a clock that is moved by hand --- */
+
+enum { EXACT_ALARMS = 40, EXACT_STEPS = 400 };
+
+static struct weir_alarm *exact_first(struct weir_alarm *alarms)
+{
+    struct weir_alarm *first = NULL;
+
+    for (int i = 0; i < EXACT_ALARMS; i++)
+        if (armed(&alarms[i]) && (!first || alarms[i].when < first->when))
+            first = &alarms[i];
+    return first;
+}
+
+/* Exact but where the wheel has alarms in its last level only. */
+static void exact_check_first(struct weir_alarm *alarms, weir_time now)
+{
+    const struct weir_alarm *first = exact_first(alarms);
+    weir_time said = weir_wheel_first(&wheel);
+
+    if (!first || first->when == WEIR_NEVER) {
+        assert_true(said == WEIR_NEVER);
+        return;
+    }
+    assert_true(said <= first->when && said > now);
+    if ((((uint64_t)(first->when + WEIR_TICK - 1) ^ (uint64_t)now) >> WEIR_TICK_SHIFT >> 30) == 0)
+        assert_true(said == first->when);
+}
+
+static void exact_run(uint64_t seed)
+{
+    static struct weir_alarm alarms[EXACT_ALARMS], *alarm;
+    weir_time now = (weir_time)(random_next(&seed) >> (8 + random_below(&seed, 56)));
+
+    weir_wheel_init(&wheel, now);
+    memset(alarms, 0, sizeof alarms);
+    for (int i = 0; i < EXACT_STEPS; i++) {
+        alarm = &alarms[random_below(&seed, EXACT_ALARMS)];
+        if (!armed(alarm))
+            weir_wheel_add(
+                &wheel, alarm,
+                random_below(&seed, 64) == 0
+                    ? WEIR_NEVER
+                    : now + (weir_time)(random_next(&seed) >> (14 + random_below(&seed, 50))));
+        else if (random_below(&seed, 4) == 0)
+            weir_wheel_del(&wheel, alarm);
+        while ((alarm = weir_wheel_pop_exact(&wheel, now)) != NULL)
+            assert_true(!armed(alarm) && alarm->when <= now);
+        exact_check_first(alarms, now);
+        if (random_below(&seed, 3) == 0 && weir_wheel_first(&wheel) != WEIR_NEVER)
+            now = random_below(&seed, 8) == 0 ? weir_wheel_first(&wheel) - 1
+                                              : weir_wheel_first(&wheel);
+        else if (random_below(&seed, 3) == 0)
+            now += (weir_time)random_below(&seed, 3 * WEIR_TICK);
+        weir_wheel_validate(&wheel);
+    }
+}
+
+/* One from beyond the wheel's span waits in a slot before that of an earlier one. */
+static void test_exact_beyond_the_span(void **state)
+{
+    const weir_time slot = WEIR_TICK << 30;
+    struct weir_alarm far = { .when = 0 }, near = { .when = 0 }, *alarm = NULL;
+    weir_time now = 10 * slot;
+
+    (void)state;
+    weir_wheel_init(&wheel, 0);
+    weir_wheel_add(&wheel, &far, 100 * slot + 1);
+    assert_null(weir_wheel_pop_exact(&wheel, now));
+    weir_wheel_add(&wheel, &near, 70 * slot + 1);
+    for (int steps = 0; !alarm && steps < 10; steps++) {
+        assert_true(weir_wheel_first(&wheel) > now);
+        now = weir_wheel_first(&wheel);
+        alarm = weir_wheel_pop_exact(&wheel, now);
+    }
+    assert_ptr_equal(alarm, &near);
+    assert_int_equal(now, near.when);
+    for (alarm = NULL; !alarm; alarm = weir_wheel_pop_exact(&wheel, now))
+        now = weir_wheel_first(&wheel);
+    assert_ptr_equal(alarm, &far);
+    assert_int_equal(now, far.when);
+}
+
+static void test_exact_to_the_nanosecond(void **state)
+{
+    uint64_t seed = random_seed(), rounds = random_rounds(400, 20000);
+
+    (void)state;
+    for (uint64_t i = 0; i < rounds; i++)
+        exact_run(seed + i);
+}
+
 /* --- against an array --- */
 
 enum { ALARMS = 96 };
@@ -469,6 +561,8 @@ int main(void)
         cmocka_unit_test(test_del_of_one_that_is_due),
         cmocka_unit_test(test_clock_that_goes_back_is_harmless),
         cmocka_unit_test(test_next_leads_there_in_few_steps),
+        cmocka_unit_test(test_exact_to_the_nanosecond),
+        cmocka_unit_test(test_exact_beyond_the_span),
         cmocka_unit_test(test_like_an_array),
         cmocka_unit_test(test_misuse_panics),
     };

@@ -63,6 +63,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.mtu, 0);
     assert_int_equal(config.cc, WEIR_CONGESTION_CUBIC);
     assert_false(config.keepalive);
+    assert_false(config.paused);
     assert_int_equal(config.blocking_threads, 512);
     assert_int_equal(config.blocking_queue, 65536);
     assert_int_equal(config.blocking_idle, WEIR_SEC(10));
@@ -215,6 +216,8 @@ static void test_choices(void **state)
 
     config_of(&config, "keepalive", "on");
     assert_true(config.keepalive);
+    config_of(&config, "paused", "on");
+    assert_true(config.paused);
 
     config_of(&config, "signals", "off");
     assert_false(config.signals);
