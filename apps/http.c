@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DELAY_MAX_MS = 60000 };
+enum { DELAY_MAX_MS = 60000, BYTES_MAX = 1 << 30, BYTES_CHUNK = 26 << 11 };
 
 /* --- the handlers --- */
 
@@ -85,6 +85,28 @@ static void delay(struct weir_http *http, void *arg)
     reply_format(http, 200, "slept %lld ms\n", ms);
 }
 
+/* As many bytes as are asked for: the alphabet, over and over. */
+static void bytes(struct weir_http *http, void *arg)
+{
+    const char *alphabets = arg;
+    int64_t left = number(weir_http_param(http, "n"), BYTES_MAX);
+
+    if (left < 0) {
+        weir_http_reply(http, 400, "text/plain", WEIR_STR("0 to 1073741824 bytes\n"));
+        return;
+    }
+    if (weir_http_begin(http, 200, "application/octet-stream", left) < 0)
+        return;
+    while (left > 0) {
+        size_t len = left < BYTES_CHUNK ? (size_t)left : BYTES_CHUNK;
+
+        if (weir_http_write(http, alphabets, len) < 0)
+            return;
+        left -= (int64_t)len;
+    }
+    weir_http_end(http);
+}
+
 static int64_t which_shard(void *arg)
 {
     (void)arg;
@@ -111,12 +133,16 @@ static void shard(struct weir_http *http, void *arg)
 
 static int build_routes(struct weir_http_router *router, struct http_stats *stats)
 {
+    static char alphabets[BYTES_CHUNK];
     int error = 0;
 
+    for (size_t i = 0; i < sizeof alphabets; i++)
+        alphabets[i] = (char)('a' + i % 26);
     error = error ? error : weir_http_route_brief(router, "GET", "/", hello, NULL);
     error = error ? error : weir_http_route_brief(router, "GET", "/plaintext", hello, NULL);
     error = error ? error : weir_http_route_brief(router, "GET", "/json", json, NULL);
     error = error ? error : weir_http_route(router, "POST", "/echo", echo, NULL);
+    error = error ? error : weir_http_route(router, "GET", "/bytes/{n}", bytes, alphabets);
     error = error ? error : weir_http_route(router, "GET", "/delay/{ms}", delay, NULL);
     error = error ? error : weir_http_route(router, "GET", "/shard/{n}", shard, NULL);
     error = error ? error : weir_http_route(router, "GET", "/stats", http_stats_reply, stats);
@@ -141,6 +167,8 @@ static void shard_main(void *arg)
     weir_http_config_init(&config);
     config.body_max = (uint64_t)1 << 30; /* /echo keeps none of it */
     config.conns_max = app->config.conns_max;
+    if (app->server)
+        config.server = *app->server ? app->server : NULL;
     weir_http_serve(listeners, (size_t)count, http->router, &config, http_stats_here(&http->stats));
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+enum { SERVER_MAX = 64 };
+
 static void usage(const struct app_about *about)
 {
     printf(
@@ -25,6 +27,7 @@ static void usage(const struct app_about *about)
         "                       (one accepts for all); default reuseport\n"
         "  --poll MODE          adaptive (sleep when idle) or busy (never); default adaptive\n"
         "  --grace TIME         from a stop to cutting what still runs: 500ms, 10s; default 10s\n"
+        "  --server TEXT        HTTP: the Server field, '' for none; default weir\n"
         "  --quiet              print nothing at start\n"
         "  --help, --version\n\n"
         "for --stack native (\"kernel:\" before an address of --listen means the kernel's "
@@ -67,6 +70,17 @@ static int add_listen(struct app *app, const char *text)
     return -1;
 }
 
+static int set_server(struct app *app, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i < len; i++)
+        if (text[i] < '!' || text[i] > '~' || len > SERVER_MAX)
+            return wrong(app, "--server", "not a name such as weir/0.1, of at most 64 characters");
+    app->server = text;
+    return -1;
+}
+
 /* One option with its value; -1 or the exit status. */
 static int set_option(struct app *app, const char *flag, const char *option, const char *value)
 {
@@ -75,6 +89,8 @@ static int set_option(struct app *app, const char *flag, const char *option, con
 
     if (strcmp(option, "listen") == 0)
         return add_listen(app, value);
+    if (strcmp(option, "server") == 0 && strcmp(app->about->scheme, "http") == 0)
+        return set_server(app, value);
     error = weir_config_set(&app->config, option, value, why, sizeof why);
     if (error == 0)
         return -1;
@@ -83,10 +99,10 @@ static int set_option(struct app *app, const char *flag, const char *option, con
 
 static bool takes_value(const char *option)
 {
-    static const char *const with[] = { "listen", "shards", "cpus", "stack", "balance",
-                                        "poll",   "grace",  "dev",  "ip",    "gateway",
-                                        "route",  "vlan",   "mtu",  "cc",    "keepalive",
-                                        "impair", "pcap" };
+    static const char *const with[] = { "listen", "shards", "cpus",  "stack", "balance",
+                                        "poll",   "grace",  "dev",   "ip",    "gateway",
+                                        "route",  "vlan",   "mtu",   "cc",    "keepalive",
+                                        "impair", "pcap",   "server" };
 
     for (size_t i = 0; i < sizeof with / sizeof with[0]; i++)
         if (strcmp(option, with[i]) == 0)

@@ -27,6 +27,7 @@ struct app {
     struct weir_config config;
     const char *listen[APP_LISTEN_MAX];
     unsigned listens;
+    const char *server; /* of an HTTP app: its Server field; "": none; NULL: as it comes */
 
     /* While it runs. */
     unsigned *cpus;             /* of each shard */

@@ -32,6 +32,9 @@ def routes(app):
     head = curl("-i", app.url + "/plaintext").decode().split("\r\n\r\n")[0].split("\r\n")
     assert head[0] == "HTTP/1.1 200 OK" and "Content-Type: text/plain" in head, head
     assert "Content-Type: application/json" in curl("-i", app.url + "/json").decode()
+    for count in [0, 1, 53248, 53249, 1 << 20]:
+        assert curl(f"{app.url}/bytes/{count}") == (b"abcdefghijklmnopqrstuvwxyz" * 40330)[:count]
+    assert status_of(app.url + "/bytes/1073741825") == "400"
     assert curl(app.url + "/delay/1") == b"slept 1 ms\n"
     for bad in ["/delay/", "/delay/x", "/delay/-1", "/delay/60001", "/delay/1x"]:
         assert status_of(app.url + bad) in ("400", "404"), bad

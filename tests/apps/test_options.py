@@ -15,7 +15,7 @@ WRONG = [
     ["--cpus", "x"], ["--cpus", "3-1"], ["--cpus="], ["--stack", "fast"], ["--balance", "more"],
     ["--poll", "never"], ["--grace", "10"], ["--grace", "x"], ["--quiet=1"], ["--help=1"],
     ["--vlan", "4095"], ["--mtu", "1279"], ["--cc", "bbr"], ["--keepalive", "1"], ["--dev="],
-    ["--listen", "kernel:"], ["--ip"],
+    ["--listen", "kernel:"], ["--ip"], ["--server"], ["--server", "a b"], ["--server", "x" * 65],
     [word for i in range(17) for word in ("--listen", f"127.0.0.1:{10000 + i}")],
 ]
 
@@ -142,9 +142,22 @@ def several():
     return trouble
 
 
+def server_field():
+    """--server names it, an empty one leaves the field out, and weir-echo has no such option"""
+    for text in [None, "x" * 64, ""]:
+        with App(HTTP, "--shards", "1", *(["--server", text] if text is not None else [])) as app:
+            with Peer(app) as peer:
+                peer.say(get("/"))
+                said = peer.hear().fields.get("server")
+            assert said == {None: "weir", "": None}.get(text, text), (text, said)
+    status, out, err = call(ECHO, "--server", "weir")
+    assert status == 2 and out == "" and "no such option" in err, (status, out, err)
+
+
 def main():
     report = tap.Tap()
-    for case in [wrong, no_device, native_beside_kernel, helps, port_in_use, urls, several]:
+    for case in [wrong, no_device, native_beside_kernel, helps, port_in_use, urls,
+                 several, server_field]:
         run_case(report, case.__doc__, case)
     user, reason = nobody()
     if reason:
