@@ -641,7 +641,7 @@ static int usage(int status)
     fprintf(
         status ? stderr : stdout,
         "usage: bench_native [--cpus A,B] [--seconds S] [--rounds N] [--json] [FIGURE ...]\n"
-        "       bench_native --count N [--sampled] http|echo|bulk_in|bulk_out\n"
+        "       bench_native --count N [--sampled] http|echo|bulk_in|bulk_out|call\n"
         "The native stack over an in-memory wire between two CPUs.  With --count, a fixed number\n"
         "of requests (of bulk: of 1,448 bytes), in one thread, for perf/layers.py.  Figures:");
     for (size_t i = 0; i < WEIR_COUNT(figures); i++)

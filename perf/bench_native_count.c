@@ -1,5 +1,5 @@
 /* bench_native_count.c - the servers of bench_native in one thread, so that what they do can be
- * counted.
+ * counted; and two shards that call each other.
  *
  * The server's shard and its client take turns, on a clock that moves by as much each turn; secrets
  * and seeds are fixed.  So a run executes the same instructions each time, and callgrind's counts
@@ -16,6 +16,7 @@
 #include "core/cpu.h"
 #include "perf/bench_native.h"
 #include "perf/raw_tcp.h"
+#include "sched/runtime.h"
 
 enum {
     COUNT_SEGMENT = 1448, /* payload of a full segment, with time stamps */
@@ -54,9 +55,9 @@ _Noreturn static void count_fail(const char *what)
 }
 
 /* What callgrind is told to look at.  The barrier makes it a call, not a jump. */
-static __attribute__((noinline)) void count_turn(struct count_host *host)
+static __attribute__((noinline)) void count_turn(struct weir_shard *shard)
 {
-    weir_shard_turn(&host->shard);
+    weir_shard_turn(shard);
     __asm__ volatile("" ::: "memory");
 }
 
@@ -66,14 +67,23 @@ static void count_other_turn(struct count_host *host)
 }
 
 /* One turn that is timed, too. */
-static void count_timed_turn(struct count_host *host)
+static void count_timed_turn(struct weir_shard *shard)
 {
     uint64_t before = weir_cycles();
 
     bench_sampling = true;
-    count_turn(host);
+    count_turn(shard);
     bench_sampling = false;
     count_cycles += weir_cycles() - before;
+}
+
+/* No turn is cut short for having lasted long: how long it lasts is not repeatable. */
+static void count_steady(struct weir_shard *shard)
+{
+    shard->clock = count_clock;
+    shard->now = count_now;
+    shard->quantum = shard->stall_cycles = UINT64_MAX;
+    shard->quantum_yielded = 0;
 }
 
 static void count_open(struct count_host *host, const char *ip, const char *gateway)
@@ -90,11 +100,7 @@ static void count_open(struct count_host *host, const char *ip, const char *gate
         count_fail("no memory for a shard");
     host->all.shard[0] = shard;
     host->all.wake = count_wake;
-    shard->clock = count_clock;
-    shard->now = count_now;
-    /* No turn is cut short for having lasted long: how long it lasts is not repeatable. */
-    shard->quantum = shard->stall_cycles = UINT64_MAX;
-    shard->quantum_yielded = 0;
+    count_steady(shard);
     weir_shard_current = shard;
     if (bench_host_open(&shard->driver, shard, &config, &host->host) < 0)
         exit(1);
@@ -119,7 +125,7 @@ static void count_round(struct raw *raw)
 {
     count_now += count_step;
     raw_turn(raw);
-    count_timed_turn(&count_server);
+    count_timed_turn(&count_server.shard);
 }
 
 /* The server's part in raw_connect_all. */
@@ -127,7 +133,7 @@ static void count_meanwhile(struct raw *raw)
 {
     (void)raw;
     count_now += count_step;
-    count_turn(&count_server);
+    count_turn(&count_server.shard);
 }
 
 /* How long the server's answer to one message is. */
@@ -253,9 +259,9 @@ static void count_bulk_rounds(struct count_host *sink, struct count_host *source
         count_now += count_step;
         if (in) {
             count_other_turn(source);
-            count_timed_turn(sink);
+            count_timed_turn(&sink->shard);
         } else {
-            count_timed_turn(source);
+            count_timed_turn(&source->shard);
             count_other_turn(sink);
         }
         quiet = sink_bytes == seen ? quiet + 1 : 0;
@@ -301,16 +307,76 @@ static uint64_t count_bulk_out(uint64_t units)
     return count_bulk(false, units);
 }
 
+/* --- calls from one shard to another --- */
+
+static struct {
+    struct weir_shards all;
+    struct weir_shard shard[2];
+    uint64_t units;
+} count_pair;
+
+static int64_t call_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void call_main(void *arg)
+{
+    (void)arg;
+    for (uint64_t i = 0; weir_shard_id() == 0 && i < count_pair.units; i++)
+        if (weir_call_brief(1, call_nothing, NULL, WEIR_NEVER) < 0)
+            count_fail("a call has failed");
+}
+
+static void call_open(const struct weir_config *config)
+{
+    if (weir_shards_init(&count_pair.all, 2, config) < 0)
+        count_fail("no memory for two shards");
+    count_pair.all.wake = count_wake;
+    for (unsigned i = 0; i < 2; i++) {
+        struct weir_shard *shard = &count_pair.shard[i];
+
+        if (weir_shard_init(shard, i, &count_pair.all, config) < 0 ||
+            weir_bare_driver_open(&shard->driver, shard, config, NULL) < 0)
+            count_fail("no memory for a shard");
+        count_pair.all.shard[i] = shard;
+        count_steady(shard);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (weir_shard_start(&count_pair.shard[i], call_main, NULL) < 0)
+            count_fail("no memory for a fiber");
+}
+
+/* Counted are the turns of both. */
+static uint64_t count_call(uint64_t units)
+{
+    struct count_host nobody = { .host.conns_max = 1 };
+    struct weir_config config;
+
+    bench_host_config(&nobody.host, &config);
+    config.seed = 1;
+    count_pair.units = units;
+    call_open(&config);
+    while (!weir_shards_over(&count_pair.all)) {
+        count_now += count_step;
+        count_timed_turn(&count_pair.shard[0]);
+        count_timed_turn(&count_pair.shard[1]);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        weir_shard_free(&count_pair.shard[i]);
+    weir_shards_free(&count_pair.all);
+    return units;
+}
+
 /* --- by name --- */
 
 static const struct count_figure {
     const char *name;
     uint64_t (*run)(uint64_t units);
 } count_figures[] = {
-    { "http", count_http },
-    { "echo", count_echo },
-    { "bulk_in", count_bulk_in },
-    { "bulk_out", count_bulk_out },
+    { "http", count_http },         { "echo", count_echo }, { "bulk_in", count_bulk_in },
+    { "bulk_out", count_bulk_out }, { "call", count_call },
 };
 
 int bench_count(const char *exchange, uint64_t units, bool sampled)

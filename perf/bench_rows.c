@@ -2,9 +2,9 @@
  * for.
  *
  * Prints "ROW VALUE"; without arguments, the rows it has.  perf/peers/ has the same rows on the
- * others, and perf/bench_runtimes.py runs them beside each other.  Public calls only and the
- * defaults, with a socket stack below, as a user would write it.  "one" rows run on one shard,
- * "two" rows across two. */
+ * others, and the series runtimes of ./dev bench runs them beside each other.  Public calls only
+ * and the defaults, with a socket stack below, as a user would write it.  "one" rows run on one
+ * shard, "two" rows across two. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,13 @@
 /* floor.h - what the two floors share: the fixed answer, counting requests, listening, options.
  *
  * A floor is the barest server loop a stack allows: it answers every "\r\n\r\n" with the same bytes
- * and parses nothing else.  What weir-http costs beyond the better floor is weir's own doing.
+ * and parses nothing else; or, as an echo server, sends back what it gets.  What weir's servers
+ * cost beyond the better floor is weir's own doing.
  *
- * Answers to n pipelined requests lie back to back in one buffer, so they leave in one send. */
+ * Answers to n pipelined requests lie back to back in one buffer, so they leave in one send.  A
+ * long one is there once, and what the socket does not take is sent as it takes more.
+ *
+ * Given several CPUs, a floor is as many processes, which share nothing but the port. */
 #ifndef WEIR_PERF_FLOOR_H
 #define WEIR_PERF_FLOOR_H
 
@@ -12,14 +16,24 @@
 #include <stdint.h>
 
 enum {
-    FLOOR_RESPONSE = 129,               /* bytes; as many as weir-http sends for /plaintext */
-    FLOOR_RX_MAX = 16384,               /* bytes received at a time, at most */
-    FLOOR_BATCH = FLOOR_RX_MAX / 4 + 1, /* answers to one receive, at most */
-    FLOOR_CONNS = 65536,                /* descriptors */
+    FLOOR_RX_MAX = 65536,                    /* bytes received at a time, at most */
+    FLOOR_HTTP_RX_MAX = 16384,               /* and of requests */
+    FLOOR_BATCH = FLOOR_HTTP_RX_MAX / 4 + 1, /* answers to one receive, at most */
+    FLOOR_CONNS = 262144,                    /* descriptors */
+    FLOOR_CPUS_MAX = 256,
 };
 
-/* FLOOR_BATCH answers, back to back. */
-extern char weir_floor_answers[FLOOR_BATCH * FLOOR_RESPONSE];
+/* What it was asked to be; fixed once weir_floor_listen has returned. */
+struct weir_floor {
+    char *answers;      /* as many as there is room for, at least one, back to back */
+    size_t answers_len; /* bytes of all of them */
+    size_t response;    /* bytes of one: 129, as many as weir-http sends for /plaintext, and more
+                         * with --pad, --close and --body */
+    bool closes;        /* the connection, behind each answer */
+    bool echo;          /* no HTTP: what comes in goes back */
+};
+
+extern struct weir_floor weir_floor;
 
 struct floor_option {
     const char *name; /* without "--" */
@@ -28,12 +42,28 @@ struct floor_option {
     long min, max;
 };
 
-/* Reads PORT CPU and --name value (or --name=value) into the options; --help and mistakes exit. */
+/* Reads PORT CPU[,CPU...] and --name value (or --name=value) into the options and those that all
+ * floors have; --help and mistakes exit. */
 void weir_floor_options(int argc, char **argv, const char *what, const struct floor_option *options,
                         size_t count);
 
-/* Fills the answers, pins to the CPU, listens on 127.0.0.1:PORT and says so.  Exits on failure. */
+/* Whether so many bytes may be received at a time; says so if not. */
+bool weir_floor_takes(long rx_size);
+
+/* Fills the answers, listens on 127.0.0.1:PORT, becomes one process per CPU and pins each to its
+ * own. Returns this process's listening socket.  Exits on failure. */
 int weir_floor_listen(bool nonblock);
+
+/* Where in the answers to go on when `left` bytes of them are still to be sent, and how many of
+ * these lie there in one piece. */
+static inline size_t floor_rest(uint64_t left, const char **from)
+{
+    size_t at = (size_t)(left % weir_floor.response);
+
+    at = at > 0 ? weir_floor.response - at : 0;
+    *from = weir_floor.answers + at;
+    return left < weir_floor.answers_len - at ? (size_t)left : weir_floor.answers_len - at;
+}
 
 /* Ends the program: "what: strerror(error)". */
 _Noreturn void weir_floor_die(const char *what, int error);

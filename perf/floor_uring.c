@@ -1,10 +1,11 @@
-/* floor_uring.c - the barest io_uring loop that answers a fixed response: multishot accept and recv
- * into a provided-buffer ring, one enter per turn that submits and reaps, nothing parsed.
+/* floor_uring.c - the barest io_uring loop that answers a fixed response, or sends back what it
+ * gets: multishot accept and recv into a provided-buffer ring, one enter per turn that submits and
+ * reaps, nothing parsed.
  *
  * The defaults are what measured fastest among the choices that suit any load; the options are the
- * other choices, so that the measurement can be repeated.  A yardstick, not a server: a peer that
- * does not read its answers is cut off, and queued sends may overtake each other, which does not
- * show as all answers are the same. */
+ * other choices, so that the measurement can be repeated.  A send is tried at once; what the socket
+ * does not take is queued and waits for its turn.  With --direct-send 0 queued sends may overtake
+ * each other, which does not show as all answers are the same. */
 #include "perf/floor.h"
 
 #include <errno.h>
@@ -30,6 +31,14 @@ static int listener;
 
 static uint8_t matched[FLOOR_CONNS];
 
+/* What direct sends have left over.  Of a connection one queued send is on its way at a time. */
+enum { BUFS_MAX = 32768, NO_BUFFER = -1 };
+static uint64_t left[FLOOR_CONNS]; /* bytes still to be sent; > 0: one is on its way */
+static bool ended[FLOOR_CONNS];    /* to be closed when they are sent */
+static int32_t echo_tail[FLOOR_CONNS], echo_head[FLOOR_CONNS]; /* echo: the buffers they lie in */
+static int32_t echo_next[BUFS_MAX];
+static uint32_t echo_len[BUFS_MAX], echo_at[BUFS_MAX];
+
 static long recv_mode = RX_MULTISHOT, poll_first = 0, direct_send = 1, skip_cqe = 1, fixed = 0;
 static long registered = 1, spin_us = 0, wait_nr = 1, min_wait = 0, bufs = 1024, buf_size = 2048;
 static long taskrun = 2;
@@ -45,7 +54,7 @@ static const struct floor_option options[] = {
     { "spin", "us to poll before sleeping", &spin_us, 0, 1000 },
     { "wait-nr", "completions to sleep for, when the last turn had as many", &wait_nr, 1, 4096 },
     { "min-wait", "us after which one of them is enough", &min_wait, 0, 10000 },
-    { "bufs", "receive buffers, a power of two", &bufs, 16, 32768 },
+    { "bufs", "receive buffers, a power of two", &bufs, 16, BUFS_MAX },
     { "size", "bytes of each", &buf_size, 64, FLOOR_RX_MAX },
     { "taskrun", "0 default, 1 cooperative, 2 deferred", &taskrun, 0, 2 },
 };
@@ -138,25 +147,6 @@ static void floor_close(int fd)
     }
 }
 
-static void floor_answer(int fd, unsigned count)
-{
-    size_t len = (size_t)count * FLOOR_RESPONSE;
-    struct io_uring_sqe *sqe;
-
-    if (direct_send) {
-        if (send(fd, weir_floor_answers, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
-            shutdown(fd, SHUT_RDWR);
-        return;
-    }
-    sqe = floor_sqe(OP_SEND, fd);
-    sqe->opcode = IORING_OP_SEND;
-    sqe->addr = (uintptr_t)weir_floor_answers;
-    sqe->len = (uint32_t)len;
-    sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
-    if (skip_cqe)
-        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-}
-
 static void floor_put_buffer(unsigned id)
 {
     unsigned mask = (unsigned)bufs - 1;
@@ -175,23 +165,170 @@ static void floor_give_buffers(void)
     buf_tail = 0;
 }
 
+static void floor_end(int fd)
+{
+    if (left[fd] > 0)
+        ended[fd] = true;
+    else
+        floor_close(fd);
+}
+
+/* --- what a direct send has left over --- */
+
+static void floor_queue_rest(int fd)
+{
+    struct io_uring_sqe *sqe = floor_sqe(OP_SEND, fd);
+    int32_t id = echo_head[fd];
+    const char *from;
+    size_t len;
+
+    if (weir_floor.echo) {
+        from = rx_data + (size_t)id * (size_t)buf_size + echo_at[id];
+        len = echo_len[id] - echo_at[id];
+    } else {
+        len = floor_rest(left[fd], &from);
+    }
+    sqe->opcode = IORING_OP_SEND;
+    sqe->addr = (uintptr_t)from;
+    sqe->len = (uint32_t)len;
+    sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
+}
+
+/* Bytes of a kept buffer have been sent: it is given back at its end. */
+static void floor_echo_sent(int fd, uint32_t bytes)
+{
+    int32_t id = echo_head[fd];
+
+    echo_at[id] += bytes;
+    if (echo_at[id] < echo_len[id])
+        return;
+    echo_head[fd] = echo_next[id];
+    floor_put_buffer((unsigned)id);
+}
+
+static void floor_give_up(int fd)
+{
+    while (weir_floor.echo && echo_head[fd] != NO_BUFFER)
+        floor_echo_sent(fd, echo_len[echo_head[fd]]);
+    left[fd] = 0;
+    if (ended[fd] || weir_floor.closes)
+        floor_close(fd);
+    else
+        shutdown(fd, SHUT_RDWR); /* shows again as a receive that ends */
+}
+
+static void floor_rest_sent(int fd, int result)
+{
+    if (left[fd] == 0)
+        return; /* of --direct-send 0; a failure shows again as a failed receive */
+    if (result <= 0) {
+        floor_give_up(fd);
+        return;
+    }
+    if (weir_floor.echo)
+        floor_echo_sent(fd, (uint32_t)result);
+    left[fd] -= (uint64_t)result;
+    if (left[fd] > 0)
+        floor_queue_rest(fd);
+    else if (ended[fd] || weir_floor.closes)
+        floor_close(fd);
+}
+
+/* --- answers --- */
+
+static void floor_answer_queued(int fd, size_t len)
+{
+    struct io_uring_sqe *sqe = floor_sqe(OP_SEND, fd);
+
+    sqe->opcode = IORING_OP_SEND;
+    sqe->addr = (uintptr_t)weir_floor.answers;
+    sqe->len = (uint32_t)len;
+    sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
+    if (skip_cqe)
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+/* What of a direct send has gone; -1: the connection is of no use any more. */
+static ssize_t floor_send(int fd, const char *from, size_t len)
+{
+    ssize_t sent = send(fd, from, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (sent >= 0 || errno == EAGAIN)
+        return sent >= 0 ? sent : 0;
+    shutdown(fd, SHUT_RDWR);
+    return -1;
+}
+
+static void floor_answer(int fd, unsigned count)
+{
+    uint64_t len = (uint64_t)count * weir_floor.response;
+    ssize_t sent;
+
+    if (!direct_send) {
+        floor_answer_queued(fd, (size_t)len);
+        return;
+    }
+    if (left[fd] > 0) {
+        left[fd] += len;
+        return;
+    }
+    sent = floor_send(fd, weir_floor.answers,
+                      len < weir_floor.answers_len ? (size_t)len : weir_floor.answers_len);
+    if (sent < 0 || (uint64_t)sent == len)
+        return;
+    left[fd] = len - (uint64_t)sent;
+    floor_queue_rest(fd);
+}
+
+/* Sends a buffer back; whether it is kept, to be given back later. */
+static bool floor_echo(int fd, unsigned id, size_t len)
+{
+    bool waits = left[fd] > 0;
+    ssize_t sent = waits ? 0 : floor_send(fd, rx_data + (size_t)id * (size_t)buf_size, len);
+
+    if (sent < 0 || (size_t)sent == len)
+        return false;
+    echo_at[id] = (uint32_t)sent;
+    echo_len[id] = (uint32_t)len;
+    echo_next[id] = NO_BUFFER;
+    left[fd] += len - (size_t)sent;
+    if (waits) {
+        echo_next[echo_tail[fd]] = (int32_t)id;
+        echo_tail[fd] = (int32_t)id;
+        return true;
+    }
+    echo_head[fd] = echo_tail[fd] = (int32_t)id;
+    floor_queue_rest(fd);
+    return true;
+}
+
+/* Bytes have come: whether their buffer is kept. */
+static bool floor_take(int fd, unsigned id, size_t len)
+{
+    unsigned count;
+
+    if (weir_floor.echo)
+        return floor_echo(fd, id, len);
+    count = floor_count(&matched[fd], rx_data + (size_t)id * (size_t)buf_size, len);
+    if (count == 0)
+        return false;
+    floor_answer(fd, count);
+    if (weir_floor.closes)
+        ended[fd] = true;
+    return false;
+}
+
 /* A completed receive: answer it, give the buffer back, re-arm if the kernel has stopped. */
 static void floor_received(int fd, const struct io_uring_cqe *cqe)
 {
     bool armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
     unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-    unsigned count;
+    bool kept = cqe->res > 0 && floor_take(fd, id, (size_t)cqe->res);
 
-    if (cqe->res > 0) {
-        count =
-            floor_count(&matched[fd], rx_data + (size_t)id * (size_t)buf_size, (size_t)cqe->res);
-        if (count > 0)
-            floor_answer(fd, count);
-    }
-    if (cqe->flags & IORING_CQE_F_BUFFER)
+    if ((cqe->flags & IORING_CQE_F_BUFFER) && !kept)
         floor_put_buffer(id);
-    if (cqe->res <= 0 && cqe->res != -ENOBUFS)
-        floor_close(fd);
+    if ((cqe->res <= 0 && cqe->res != -ENOBUFS) || ended[fd])
+        floor_end(fd);
     else if (!armed)
         floor_arm_recv(fd);
 }
@@ -207,12 +344,12 @@ static void floor_polled(int fd, const struct io_uring_cqe *cqe)
         return;
     if (len <= 0) {
         if (cqe->flags & IORING_CQE_F_MORE) {
-            struct io_uring_sqe *sqe = floor_sqe(OP_SEND, -1);
+            struct io_uring_sqe *sqe = floor_sqe(OP_CLOSE, -1);
 
             sqe->opcode = IORING_OP_POLL_REMOVE;
             sqe->addr = cqe->user_data;
         }
-        close(fd);
+        floor_end(fd);
         return;
     }
     count = floor_count(&matched[fd], data, (size_t)len);
@@ -224,8 +361,11 @@ static void floor_polled(int fd, const struct io_uring_cqe *cqe)
 
 static void floor_accepted(const struct io_uring_cqe *cqe)
 {
+    if (cqe->res >= FLOOR_CONNS)
+        weir_floor_die("accept", EMFILE);
     if (cqe->res >= 0) {
         matched[cqe->res] = 0;
+        ended[cqe->res] = false;
         floor_arm_recv(cqe->res);
     }
     if (!(cqe->flags & IORING_CQE_F_MORE))
@@ -246,7 +386,10 @@ static void floor_complete(const struct io_uring_cqe *cqe)
     case OP_POLL:
         floor_polled(fd, cqe);
         break;
-    default: /* a failed send shows again as a failed receive */
+    case OP_SEND:
+        floor_rest_sent(fd, cqe->res);
+        break;
+    default:
         break;
     }
 }
@@ -330,19 +473,40 @@ static void floor_turn_spinning(void)
         }
 }
 
+/* The choices that the rest of the command line leaves. */
+static const char *floor_choose(void)
+{
+    bool plain =
+        !weir_floor.echo && !weir_floor.closes && weir_floor.answers_len > weir_floor.response;
+
+    if (fixed && recv_mode == RX_POLL)
+        return "--recv 2 takes descriptors: not with --fixed";
+    if (!plain && (fixed || !direct_send || recv_mode == RX_POLL))
+        return "--echo, --close and long bodies need --direct-send 1, and neither --fixed nor "
+               "--recv 2";
+    if (fixed)
+        direct_send = 0;
+    /* A receive that is armed would hold a closed connection open. */
+    if (weir_floor.closes)
+        recv_mode = RX_SELECT;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    const char *wrong;
     unsigned last = 0;
 
     weir_floor_options(argc, argv, "The barest io_uring loop that answers a fixed response.",
                        options, sizeof options / sizeof options[0]);
-    if (fixed && recv_mode == RX_POLL) {
-        fprintf(stderr, "floor: --recv 2 takes descriptors: not with --fixed\n");
+    if (!weir_floor_takes(buf_size))
+        return 2;
+    listener = weir_floor_listen(false);
+    wrong = floor_choose();
+    if (wrong != NULL) {
+        fprintf(stderr, "floor: %s\n", wrong);
         return 2;
     }
-    if (fixed)
-        direct_send = 0;
-    listener = weir_floor_listen(false);
     floor_setup();
     floor_arm_accept();
     for (;;) {

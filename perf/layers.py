@@ -27,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 
+from suite import machine
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 KEPT = os.path.join(HERE, "LAYERS.md")
@@ -362,24 +364,10 @@ def print_tables(result):
         print(f"  {between(entry)}")
 
 
-def machine(build):
-    """The CPU, and the compiler of a build."""
-    cpu = "unknown CPU"
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        found = re.search(r"^model name\s*:\s*(.*)$", file.read(), flags=re.M)
-    cpu = found[1] if found else cpu
-    try:
-        with open(os.path.join(build, "meson-info", "intro-compilers.json"), encoding="utf-8") as file:
-            c = json.load(file)["host"]["c"]
-        return f"{cpu}, {c['id']} {c['version']}"
-    except (OSError, KeyError, ValueError):
-        return cpu
-
-
 def markdown(result, build):
     text = ["# The native stack by layer", "",
-            "Made by `./dev bench --only layers --keep`; not to be edited by hand.",
-            f"Machine: {machine(build)}.", "",
+            "Made by `./dev bench layers --keep`; not to be edited by hand.",
+            f"Machine: {machine.cpu_model()}, {machine.compiler(build)['compiler']}.", "",
             "Instructions are counted by callgrind and repeat exactly. Nanoseconds are those of the "
             "server's turns in the same run without callgrind, server and client in one thread, "
             "divided by samples of where it was; they are as good as the moment. `perf/layers.py` says how, and "

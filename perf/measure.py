@@ -1,16 +1,13 @@
-"""measure.py - servers, load and what the kernel says both have cost.
+"""measure.py - what the kernel says processes have cost, wrk's words, and many idle connections.
 
-CPU time is sum_exec_runtime of all threads (/proc/PID/task/*/schedstat), in nanoseconds.  A round
-during which somebody else took the server's or the load's CPU is thrown away and done again: the
-second field of schedstat, time spent waiting for a CPU, tells.
+CPU time is sum_exec_runtime of all threads (/proc/PID/task/*/schedstat), in nanoseconds.  The second
+field, time spent waiting for a CPU, tells how much somebody else was in the way.
 """
 import os
 import random
 import re
 import resource
-import shlex
 import socket
-import subprocess
 import time
 
 UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
@@ -21,7 +18,11 @@ TRIES = 4
 
 
 class Failed(Exception):
-    """A measurement that could not be made; the text says why."""
+    """A measurement that could not be made; the text says why, `count` how many errors that were."""
+
+    def __init__(self, text, count=1):
+        super().__init__(text)
+        self.count = count
 
 
 def threads_sched(pid):
@@ -45,6 +46,12 @@ def rss(pid):
         return int(re.search(r"^Rss:\s+(\d+) kB", file.read(), re.M)[1]) * 1024
 
 
+def peak(pid):
+    """The most bytes that were resident at a time."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", file.read(), re.M)[1]) * 1024
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -61,68 +68,22 @@ def in_front():
         pass
 
 
-class Server:
-    """A running server; `command` has {port} and {cpu} in it."""
-
-    def __init__(self, name, command, cpu, boost):
-        self.port = free_port()
-        self.name = name
-        argv = [word.format(port=self.port, cpu=cpu) for word in shlex.split(command)]
-        try:
-            self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL,
-                                            stderr=subprocess.PIPE,
-                                            preexec_fn=in_front if boost else None)
-        except OSError as error:
-            raise Failed(f"{name}: {argv[0]}: {error.strerror}") from error
-        os.set_blocking(self.process.stderr.fileno(), False)
-        self.pid = self.process.pid
-        self.wait_for_port()
-
-    def wait_for_port(self):
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise Failed(f"{self.name} ended at once: {self.said()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        self.stop()
-        raise Failed(f"{self.name} does not listen: {self.said()}")
-
-    def said(self):
-        text = self.process.stderr.read() or b""
-        return text.decode(errors="replace").strip().replace("\n", "; ") or "it said nothing"
-
-    def check(self):
-        if self.process.poll() is not None:
-            raise Failed(f"{self.name} has died: {self.said()}")
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(2)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
-
-
-def wrk_argv(port, cpu, conns, pipelined, seconds):
-    argv = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{conns}", f"-d{seconds}s", "--latency"]
+def wrk_argv(cpu, conns, seconds, url, pipelined=1, close=False, threads=1):
+    argv = ["taskset", "-c", str(cpu), "wrk", f"-t{threads}", f"-c{conns}", f"-d{seconds}s",
+            "--latency", "--timeout", "10s"]
+    if close:
+        argv += ["-H", "Connection: close"]
     if pipelined > 1:
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pipeline.lua")
         argv += ["-s", script]
-    argv.append(f"http://127.0.0.1:{port}/plaintext")
-    return argv + (["--", str(pipelined)] if pipelined > 1 else [])
+    return argv + [url] + (["--", str(pipelined)] if pipelined > 1 else [])
 
 
 def wrk_parse(text):
     """(requests, seconds, p99 in us); Failed when any request went wrong."""
     wrong = re.search(r"(Socket errors: .*|Non-2xx.*)", text)
     if wrong:
-        raise Failed(wrong[1])
+        raise Failed(wrong[1], sum(int(number) for number in re.findall(r" (\d+)", wrong[1])))
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", text)
     if not total or not p99 or int(total[1]) == 0:
@@ -139,35 +100,11 @@ def wrk_delay(pid, before_end):
         return 0
 
 
-def round_once(server, cpu, conns, pipelined, seconds, boost):
-    """One run of wrk: what it did, what it cost the server, how disturbed both were."""
-    run_before, delay_before = sched(server.pid)
-    start = time.monotonic()
-    wrk = subprocess.Popen(wrk_argv(server.port, cpu, conns, pipelined, seconds),
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                           preexec_fn=in_front if boost else None)
-    load_delay = wrk_delay(wrk.pid, max(0.5, seconds - 0.1))
-    text = wrk.communicate()[0]
-    wall = time.monotonic() - start
-    server.check()
-    run_after, delay_after = sched(server.pid)
-    requests, taken, p99 = wrk_parse(text)
-    used = run_after - run_before
-    return {
-        "cpu_us": used / 1e3 / requests,
-        "rate": requests / taken,
-        "p99_us": p99,
-        "busy": used / 1e9 / wall,
-        "noise": max((delay_after - delay_before) / 1e9 / wall, load_delay / 1e9 / wall),
-    }
-
-
-def round_quiet(server, cpu, conns, pipelined, seconds, boost):
-    """The first undisturbed round of a few, or the least disturbed one."""
+def quiet(once):
+    """The first undisturbed result of a few, or the least disturbed one."""
     best = None
-    for tries in range(TRIES):
-        result = round_once(server, cpu, conns, pipelined, seconds, boost)
-        result["tries"] = tries + 1
+    for _ in range(TRIES):
+        result = once()
         if best is None or result["noise"] < best["noise"]:
             best = result
         if best["noise"] <= NOISE_MAX:
@@ -236,37 +173,29 @@ def warm_up(port, conns=8, requests=64):
             sock.close()
 
 
-def answer_bytes(port):
-    """The length of one answer: all servers must send equally many for a comparison to hold."""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
-        sock.sendall(REQUEST)
-        return len(answer(sock))
-
-
 def bytes_per_idle(server, count):
     warm_up(server.port)
     time.sleep(0.2)
-    before = rss(server.pid)
+    before = server.rss()
     idle = Idle(server.port, count)
     try:
         time.sleep(0.2)
         server.check()
-        return (rss(server.pid) - before) / count
+        return (server.rss() - before) / count
     finally:
         idle.close()
 
 
 def idle_cpu(server, seconds, conns):
-    """The busiest thread's share of a CPU, with some idle connections open."""
+    """The share of a CPU that all threads used together, with some idle connections open."""
     warm_up(server.port)
     idle = Idle(server.port, conns)
     try:
         time.sleep(1)
-        before = threads_sched(server.pid)
+        before = server.sched()[0]
         time.sleep(seconds)
         server.check()
-        after = threads_sched(server.pid)
-        return max((after[t][0] - before.get(t, (0, 0))[0]) / 1e9 / seconds for t in after)
+        return (server.sched()[0] - before) / 1e9 / seconds
     finally:
         idle.close()
 

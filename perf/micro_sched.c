@@ -1,6 +1,7 @@
 /* micro_sched.c - measurements inside one shard, from its main fiber, by the public calls. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <weir/buf.h>
 #include <weir/fiber.h>
 #include <weir/shard.h>
 #include <weir/sync.h>
@@ -8,7 +9,7 @@
 #include "core/base.h"
 #include "perf/micro.h"
 
-enum { BATCH = 64, MILLION = 1000000, BREATH = 10000 };
+enum { BATCH = 64, MILLION = 1000000, BREATH = 10000, BUF_SIZE = 2048 };
 
 static void sched_await_ready(struct micro_run *run)
 {
@@ -159,6 +160,20 @@ static void sched_mutex(struct micro_run *run)
     micro_end(run);
 }
 
+/* --- buffers of the socket stack --- */
+
+static void sched_buf(struct micro_run *run)
+{
+    micro_begin(run);
+    for (uint64_t i = 0; i < run->n; i++) {
+        struct weir_buf *buf = weir_buf_alloc(BUF_SIZE);
+
+        micro_touch(buf);
+        weir_buf_free(buf);
+    }
+    micro_end(run);
+}
+
 /* --- timers, while a million others are armed --- */
 
 static void timer_never(struct weir_alarm *alarm)
@@ -234,9 +249,10 @@ static void sched_timer_rearm(struct micro_run *run)
     timers_clear(alarms);
 }
 
-#define SCHED(name_, what_, run_, n_)                                                           \
-    {                                                                                           \
-        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 1, .poll = WEIR_POLL_BUSY \
+#define SCHED(name_, what_, run_, n_, ...)                                                       \
+    {                                                                                            \
+        .name = name_, .what = what_, .run = run_, .n = n_, .shards = 1, .poll = WEIR_POLL_BUSY, \
+        __VA_ARGS__                                                                              \
     }
 
 const struct micro weir_micro_sched[] = {
@@ -248,6 +264,7 @@ const struct micro weir_micro_sched[] = {
     SCHED("spawn-join-64", "each of 64 that are joined together", sched_spawn_many, 64 * 2000),
     SCHED("sem", "wait and post, uncontended", sched_sem, 1000000),
     SCHED("mutex", "lock and unlock, uncontended", sched_mutex, 1000000),
+    SCHED("buf", "a buffer of 2 KiB, taken and given back", sched_buf, 1000000, .net = true),
     SCHED("timer-arm-cancel", "arm and cancel, a million others armed", sched_timer_arm, 400000),
     SCHED("timer-rearm", "move any one of a million", sched_timer_rearm, 30000),
 };
