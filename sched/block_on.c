@@ -1,7 +1,8 @@
 /* block_on.c - from outside of a runtime into it: run this in a fiber there, and wait for it.
  *
- * What is asked for goes to its shard by mail and becomes a fiber of the root scope.  A thread that
- * is no shard's sleeps until that has ended; the one that runs the shard itself turns its loop. */
+ * What is asked for becomes a fiber of the root scope of its shard.  A thread that is no shard's
+ * sends it there by mail and sleeps until that has ended; the one that runs the shard itself turns
+ * its loop. */
 #include <errno.h>
 #include <pthread.h>
 #include "sched/fiber.h"
@@ -57,7 +58,9 @@ static void errand_begin(struct weir_shard *shard, struct weir_mail *mail)
 static void errand_run_here(struct weir_shard *shard, struct errand *errand)
 {
     errand->local = true;
-    weir_mail_send(shard, &errand->mail);
+    weir_shard_current = shard;
+    errand_begin(shard, &errand->mail);
+    weir_shard_current = NULL;
     while (!errand->over)
         weir_shard_turn(shard);
 }

@@ -148,18 +148,28 @@ void weir_stop_wait_start(struct weir_stop_wait *wait)
 
 /* --- telling others --- */
 
+static bool shard_is_busy(const struct weir_shard *shard)
+{
+    return shard->stats.fibers > 0 || shard->calls_out > 0 || shard->errands > 0 ||
+           shard->holds > 0;
+}
+
 /* Keeps weir_shards.busy true before anything of this turn is told to others. */
 static void shard_count_busy(struct weir_shard *shard)
 {
-    bool busy =
-        shard->stats.fibers > 0 || shard->calls_out > 0 || shard->errands > 0 || shard->holds > 0;
-
-    if (weir_likely(busy == shard->counted_busy))
+    if (weir_likely(shard->counted_busy) || !shard_is_busy(shard))
         return;
-    shard->counted_busy = busy;
-    if (busy)
-        atomic_fetch_add(&shard->all->busy, 1);
-    else if (atomic_fetch_sub(&shard->all->busy, 1) == 1)
+    shard->counted_busy = true;
+    atomic_fetch_add(&shard->all->busy, 1);
+}
+
+/* The other way round it may be late, so it is done when there is nothing else to do. */
+static void shard_count_idle(struct weir_shard *shard)
+{
+    if (!shard->counted_busy || shard_is_busy(shard))
+        return;
+    shard->counted_busy = false;
+    if (atomic_fetch_sub(&shard->all->busy, 1) == 1)
         for (unsigned i = 0; i < shard->all->count; i++)
             shard->all->wake(shard->all->shard[i]); /* all is over: they need not sleep on */
 }
@@ -199,6 +209,7 @@ static weir_time shard_may_sleep(struct weir_shard *shard)
 {
     weir_time next;
 
+    shard_count_idle(shard);
     if (!weir_list_empty(&shard->ready) || weir_shards_over(shard->all))
         return 0;
     if (weir_stacks_trim(&shard->stacks) || shard_spins(shard))
