@@ -96,6 +96,7 @@ def clean_by_the_device(device):
         theirs = os.path.join(folder, "theirs.pcap")
         it = device()
         with Server(it, "--shards", "2"), capture(it.kernel, theirs):
+            wait_for_ipv6()
             there_and_back(SCATTER)
             there_and_back(SCATTER, host=OURS6)
             load("--connections", "5", "--requests", "50", "--per-connection", "5")

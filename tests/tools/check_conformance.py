@@ -24,7 +24,8 @@ def cases(root, program):
     """The names of a program's cases."""
     if program == "test_tcp_script_states":
         ran = subprocess.run([sys.argv[2]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             text=True, check=False)
+                             text=True, check=False,
+                             env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="STDOUT"))
         return RUN.findall(ran.stdout)
     return CASE.findall(tap.read(root, f"tests/net/{program}.c"))
 
