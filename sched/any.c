@@ -9,7 +9,8 @@
  * before the mail that brings the task home; an abort travels to the runner as a brief call, and
  * the task is over when both are back.
  *
- * `state` is where an abort and the beginning meet: whoever swaps it first has decided. */
+ * An abort takes out of the ring what still stands there, so that it needs no room for a fiber.
+ * `state` is where a later abort and the beginning meet: whoever swaps it first has decided. */
 #include "sched/any.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -92,28 +93,51 @@ static uint64_t any_length(const struct weir_any *any)
     return tail > head ? tail - head : 0;
 }
 
-/* There is room: any_length was less than WEIR_ANY_QUEUE, and only we push. */
+/* Where the next one goes; only we push.  -1: there is no room, or who takes the one that stands
+ * there has yet to lift it out. */
+static int any_slot(const struct weir_any *any)
+{
+    uint64_t tail = atomic_load_explicit(&any->tail, memory_order_relaxed);
+    unsigned slot = (unsigned)(tail % WEIR_ANY_QUEUE);
+
+    if (any_length(any) == WEIR_ANY_QUEUE ||
+        atomic_load_explicit(&any->slot[slot], memory_order_acquire))
+        return -1;
+    return (int)slot;
+}
+
 static void any_push(struct weir_any *any, struct weir_task *task)
 {
     uint64_t tail = atomic_load_explicit(&any->tail, memory_order_relaxed);
 
-    atomic_store_explicit(&any->slot[tail % WEIR_ANY_QUEUE], task, memory_order_relaxed);
-    /* Release: the task is written. */
+    /* Release, both: the task is written.  Pair with any_pop. */
+    atomic_store_explicit(&any->slot[task->slot], task, memory_order_release);
     atomic_store_explicit(&any->tail, tail + 1, memory_order_release);
 }
 
-static struct weir_task *any_pop(struct weir_any *any)
+/* False: there is none.  *task is NULL where one was aborted.  Where that slot was filled again
+ * meanwhile it is the newcomer, and NULL comes when it is the newcomer's turn. */
+static bool any_pop(struct weir_any *any, struct weir_task **task)
 {
     uint64_t head = atomic_load_explicit(&any->head, memory_order_acquire);
-    struct weir_task *task;
 
     do {
         if (head == atomic_load_explicit(&any->tail, memory_order_acquire))
-            return NULL;
-        task = atomic_load_explicit(&any->slot[head % WEIR_ANY_QUEUE], memory_order_relaxed);
+            return false;
     } while (!atomic_compare_exchange_weak_explicit(&any->head, &head, head + 1,
                                                     memory_order_acq_rel, memory_order_acquire));
-    return task;
+    *task = atomic_exchange_explicit(&any->slot[head % WEIR_ANY_QUEUE], NULL, memory_order_acq_rel);
+    return true;
+}
+
+/* At home: out of the ring, if it stands there still. */
+static bool any_withdraw(struct weir_task *task)
+{
+    struct weir_any *any = &task->home->all->any[task->home->id];
+    struct weir_task *there = task;
+
+    return atomic_compare_exchange_strong_explicit(&any->slot[task->slot], &there, NULL,
+                                                   memory_order_acq_rel, memory_order_acquire);
 }
 
 /* One that sleeps, if there is one: it will see that there are some. */
@@ -140,9 +164,10 @@ static bool any_take(struct weir_shard *shard, struct weir_any *any, uint64_t co
     struct weir_task *task;
     bool took = false;
 
-    while (count-- > 0 && weir_any_room(shard) && (task = any_pop(any)) != NULL) {
+    while (count-- > 0 && weir_any_room(shard) && any_pop(any, &task)) {
         atomic_fetch_sub_explicit(&shard->all->any_count, 1, memory_order_relaxed);
-        any_begin(shard, task);
+        if (task)
+            any_begin(shard, task);
         took = true;
     }
     return took;
@@ -171,7 +196,7 @@ static bool any_own(struct weir_shard *shard)
 
     if (length == 0)
         return false;
-    if (any_share_due(shard, any))
+    if (weir_any_room(shard) && any_share_due(shard, any))
         any_take(shard, any, (length + count - 1) / count);
     if (any_length(any) > 0)
         any_wake(shard);
@@ -198,9 +223,11 @@ static bool any_steal(struct weir_shard *shard)
 
 bool weir_any_turn(struct weir_shard *shard)
 {
+    bool room = weir_any_room(shard);
+
     if (any_own(shard))
-        return true;
-    return weir_list_empty(&shard->ready) && any_steal(shard);
+        return room;
+    return room && weir_list_empty(&shard->ready) && any_steal(shard);
 }
 
 weir_time weir_any_next(const struct weir_shard *shard)
@@ -237,7 +264,12 @@ static void any_cancel(struct weir_future *future)
     struct weir_task *task = weir_container_of(future, struct weir_task, future);
     uint32_t state = ANY_WAITS;
 
-    /* One that waits stays in the ring until its turn to be refused. */
+    if (any_withdraw(task)) {
+        task->home->errands--;
+        weir_task_over(task, -ECANCELED);
+        return;
+    }
+    /* One that was taken and has not begun will be refused. */
     if (__atomic_compare_exchange_n(&task->state, &state, ANY_ABORTED, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
         return;
@@ -258,19 +290,19 @@ int weir_spawn_any_at(struct weir_task *task, int64_t (*fn)(void *arg), void *ar
 {
     struct weir_shard *shard = weir_shard_here("weir_spawn_any");
     struct weir_any *any = &shard->all->any[shard->id];
+    int slot = any_slot(any);
     uint64_t length;
 
-    if (shard->root.cancelled || shard->all->count == 1)
+    if (shard->root.cancelled || shard->all->count == 1 || slot < 0)
         return weir_task_start_at(task, NULL, fn, arg, name, site);
     length = any_length(any);
-    if (length == WEIR_ANY_QUEUE)
-        return weir_task_start_at(task, NULL, fn, arg, name, site);
     *task = (struct weir_task){
         .fn = fn,
         .arg = arg,
         .name = name,
         .site = site,
         .home = shard,
+        .slot = (uint32_t)slot,
         .mail.deliver = any_deliver,
     };
     weir_future_init(&task->future, any_cancel);

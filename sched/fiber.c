@@ -128,12 +128,23 @@ int weir_fiber_await(struct weir_fiber *fiber, struct weir_future *const *future
     return cause;
 }
 
+/* Reaches the tasks and calls that it waits for, and so on down: a queue and not a recursion, as in
+ * scope.c.  None of them ends before it has run. */
 void weir_fiber_cancel(struct weir_fiber *fiber)
 {
+    struct weir_shard *shard = fiber->shard;
+    struct weir_link *link;
+
     if (fiber->cancelled)
         return;
     fiber->cancelled = true;
-    fiber_interrupt(fiber, -ECANCELED);
+    weir_list_push(&shard->interrupting, &fiber->cancel);
+    if (shard->interrupting_now)
+        return; /* a fiber further up is at it, and will come to this one */
+    shard->interrupting_now = true;
+    while ((link = weir_list_pop(&shard->interrupting)) != NULL)
+        fiber_interrupt(weir_container_of(link, struct weir_fiber, cancel), -ECANCELED);
+    shard->interrupting_now = false;
 }
 
 /* A scope does not know its shard, but its children do. */

@@ -18,6 +18,7 @@ struct weir_fiber {
     size_t left;
     int cause; /* why they were cancelled: -ETIMEDOUT, -ECANCELED; 0: not */
     bool cancelled;
+    struct weir_link cancel; /* in shard->interrupting */
     struct weir_alarm deadline;
 
     /* Who it is. */

@@ -336,7 +336,7 @@ bool weir_shard_turn(struct weir_shard *shard)
     worked |= shard_drive(shard, worked);
     worked |= shard_timers(shard);
     worked |= shard->quantum ? shard_fibers(shard) : shard_fibers_shuffled(shard);
-    if (weir_any_pending(shard))
+    if (weir_any_exist(shard))
         worked |= weir_any_turn(shard);
     shard_tell(shard);
     weir_shard_current = NULL;
@@ -413,6 +413,7 @@ int weir_shard_init(struct weir_shard *shard, unsigned id, struct weir_shards *a
     weir_list_init(&shard->fibers);
     weir_list_init(&shard->stop_waits);
     weir_list_init(&shard->cancelling);
+    weir_list_init(&shard->interrupting);
     weir_wheel_init(&shard->wheel, 0);
     shard->no_timers = !config->timers;
     weir_scope_init(&shard->root);

@@ -110,6 +110,8 @@ struct weir_shard {
     struct weir_scope root;      /* the main fiber, and what other shards spawned here */
     struct weir_link cancelling; /* scopes whose children are still to be cancelled */
     bool cancelling_now;
+    struct weir_link interrupting; /* cancelled fibers that are still to hear of it */
+    bool interrupting_now;
     struct weir_link stop_waits; /* struct weir_stop_wait */
     int stop_seen;
     unsigned dumps_seen;

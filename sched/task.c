@@ -58,6 +58,7 @@ int weir_task_start_at(struct weir_task *task, struct weir_scope *scope, int64_t
     task->name = name;
     task->site = site;
     task->set = NULL;
+    task->home = shard;
     weir_future_init(&task->future, task_cancel);
     error = weir_fiber_spawn(shard, scope ? scope : &shard->root, task_main, task, name, site,
                              &task->fiber);
@@ -68,6 +69,7 @@ int weir_task_start_at(struct weir_task *task, struct weir_scope *scope, int64_t
 
 int64_t weir_task_join(struct weir_task *task, weir_time deadline)
 {
+    weir_shard_check(task->home, "weir_task_join");
     return weir_await(&task->future, deadline);
 }
 
@@ -78,6 +80,7 @@ bool weir_task_finished(const struct weir_task *task)
 
 void weir_task_abort(struct weir_task *task)
 {
+    weir_shard_check(task->home, "weir_task_abort");
     weir_future_cancel(&task->future);
 }
 
@@ -109,7 +112,10 @@ void weir_task_set_init(struct weir_task_set *set)
 void weir_task_set_add(struct weir_task_set *set, struct weir_task *task)
 {
     weir_shard_check(set->home, "weir_task_set_add");
-    weir_assert(!task->set);
+    weir_shard_check(task->home, "weir_task_set_add");
+    if (task->set)
+        weir_panic("weir_task_set_add: '%s' is in a set already; weir_task_set_next takes it out",
+                   task->name);
     task->set = set;
     set->count++;
     weir_list_push(task->future.done ? &set->finished : &set->running, &task->link);
@@ -130,11 +136,14 @@ static void set_next_cancel(struct weir_future *future)
     weir_future_set(future, -ECANCELED);
 }
 
-/* Until one has ended.  Without `cancel` neither a deadline nor a cancel ends the wait. */
+/* Until one has ended, which another may be quicker to take.  Without `cancel` neither a deadline
+ * nor a cancel ends the wait. */
 static int set_wait(struct weir_task_set *set, void (*cancel)(struct weir_future *),
                     weir_time deadline)
 {
-    weir_assert(!set->waiting);
+    if (set->waiting)
+        weir_panic("weir_task_set_next: another fiber waits for the tasks of this set; one at a "
+                   "time may");
     weir_future_init(&set->next, cancel);
     set->waiting = true;
     return (int)weir_await(&set->next, deadline);
@@ -156,22 +165,27 @@ int weir_task_set_next(struct weir_task_set *set, struct weir_task **task, weir_
 
     weir_fiber_here("weir_task_set_next");
     weir_shard_check(set->home, "weir_task_set_next");
-    if (set->count == 0)
-        return 0;
-    if (weir_list_empty(&set->finished))
+    while (error == 0 && set->count > 0 && weir_list_empty(&set->finished))
         error = set_wait(set, set_next_cancel, deadline);
     if (error < 0)
         return error;
+    if (set->count == 0)
+        return 0;
     *task = set_take(set);
     return 1;
 }
 
 void weir_task_set_abort(struct weir_task_set *set)
 {
+    struct weir_link rest, *link;
+
     weir_shard_check(set->home, "weir_task_set_abort");
-    /* None leaves the list before it has run. */
-    for (struct weir_link *link = set->running.next; link != &set->running; link = link->next)
+    weir_list_init(&rest);
+    weir_list_move_all(&rest, &set->running);
+    while ((link = weir_list_pop(&rest)) != NULL) {
+        weir_list_push(&set->running, link); /* some are over at once, and leave it */
         weir_task_abort(weir_container_of(link, struct weir_task, link));
+    }
 }
 
 int weir_task_set_join(struct weir_task_set *set, weir_time deadline)
@@ -187,7 +201,8 @@ int weir_task_set_join(struct weir_task_set *set, weir_time deadline)
     while (set->count > 0) {
         if (weir_list_empty(&set->finished))
             set_wait(set, NULL, WEIR_NEVER);
-        set_take(set);
+        else
+            set_take(set);
     }
     return error;
 }

@@ -5,7 +5,7 @@
  * takes tasks: weir_await_all, weir_race, a callback.  Nothing is detached unseen: what only its
  * scope waits for is a plain weir_spawn.
  *
- * A handle, and a set, belong to the shard that started it. */
+ * A handle, and a set, belong to the shard that started it; use on another ends the program. */
 #ifndef WEIR_TASK_H
 #define WEIR_TASK_H
 
@@ -26,10 +26,11 @@ struct weir_task {
     struct weir_fiber *fiber; /* that runs it; NULL: not yet, or no more */
     struct weir_task_set *set;
     struct weir_link link; /* in the set */
+    struct weir_shard *home;
 
     /* Of one that may run anywhere. */
-    struct weir_shard *home, *runner;
-    uint32_t state;
+    struct weir_shard *runner;
+    uint32_t state, slot;
     bool arrived, abort_out;
     int64_t result;
     struct weir_mail mail;
@@ -71,7 +72,8 @@ WEIR_API void weir_task_abort(struct weir_task *task);
 WEIR_API const char *weir_task_name(const struct weir_task *task);
 
 /* fn(arg) within a time limit: runs it in a fiber of its own and returns its result; -ETIMEDOUT
- * when it was cancelled at the deadline (and has ended), -ECANCELED when the caller was. */
+ * when it was cancelled at the deadline (and has ended), -ECANCELED when the caller was.  With a
+ * deadline in the past fn is not called. */
 WEIR_API int64_t weir_timeout(weir_time deadline, int64_t (*fn)(void *arg), void *arg);
 
 /* --- sets: tasks in the order in which they end --- */

@@ -8,7 +8,7 @@
 #include <weir/task.h>
 #include "sched/shard.h"
 
-enum { SHARDS = 4 };
+enum { SHARDS = 4, FEW = 5 };
 
 static int ran;
 
@@ -313,6 +313,81 @@ static void a_cancelled_join_all_still_waits(void *arg)
     check_int(task[2].future.result, 42);
 }
 
+/* One waits, and another is quicker to take what has ended. */
+static void what_was_taken_before_is_waited_for_again(void *arg)
+{
+    struct weir_task_set set;
+    struct weir_task task[2], waiter, *next;
+
+    (void)arg;
+    weir_task_set_init(&set);
+    check_int(weir_task_start(&task[0], NULL, naps, ms(2)), 0);
+    weir_task_set_add(&set, &task[0]);
+    check_int(weir_task_start(&waiter, NULL, waits_for_next, &set), 0);
+    weir_yield();
+    check_int(weir_task_start(&task[1], NULL, returns_arg, (void *)5), 0);
+    check_int(weir_task_join(&task[1], WEIR_NEVER), 5);
+    weir_task_set_add(&set, &task[1]); /* wakes the waiter, which has yet to run */
+    check_int(weir_task_set_next(&set, &next, weir_now()), 1);
+    check(next == &task[1]);
+    check_int(weir_task_join(&waiter, WEIR_NEVER), 1); /* the other one */
+    check(task[0].future.done);
+    check_int(weir_task_set_count(&set), 0);
+    check_int(weir_task_start(&waiter, NULL, waits_for_next, &set), 0);
+    check_int(weir_task_join(&waiter, WEIR_NEVER), 0);
+}
+
+/* The last one taken: for who waited the set is empty. */
+static void what_was_the_last_leaves_the_set_empty(void *arg)
+{
+    struct weir_task_set set;
+    struct weir_task task, waiter, *next;
+
+    (void)arg;
+    weir_task_set_init(&set);
+    check_int(weir_task_start(&task, NULL, naps, ms(2)), 0);
+    weir_task_set_add(&set, &task);
+    check_int(weir_task_start(&waiter, NULL, waits_for_next, &set), 0);
+    check_int(weir_task_join(&task, WEIR_NEVER), 7); /* the waiter is woken behind us */
+    check_int(weir_task_set_next(&set, &next, weir_now()), 1);
+    check(next == &task);
+    check_int(weir_task_join(&waiter, WEIR_NEVER), 0);
+    check_int(weir_task_set_count(&set), 0);
+}
+
+/* --- deep --- */
+
+enum { DEEP = 9000 };
+
+/* Each joins the next; one of another kind in between now and then. */
+static int64_t joins_the_next(void *arg)
+{
+    int64_t depth = (int64_t)(intptr_t)arg;
+    struct weir_task task;
+
+    if (depth == DEEP)
+        return weir_sleep(WEIR_SEC(1000));
+    if (depth % 3 == 0)
+        return weir_timeout(WEIR_NEVER, joins_the_next, (void *)(intptr_t)(depth + 1));
+    if (depth % 3 == 1)
+        return weir_call(0, joins_the_next, (void *)(intptr_t)(depth + 1), WEIR_NEVER);
+    check_int(weir_task_start(&task, NULL, joins_the_next, (void *)(intptr_t)(depth + 1)), 0);
+    return weir_task_join(&task, WEIR_NEVER);
+}
+
+static void an_abort_goes_deep(void *arg)
+{
+    struct weir_task task;
+
+    (void)arg;
+    check_int(weir_task_start(&task, NULL, joins_the_next, NULL), 0);
+    weir_sleep(WEIR_MS(50));
+    weir_task_abort(&task);
+    check_int(weir_task_join(&task, WEIR_NEVER), -ECANCELED);
+    check_int(weir_task_start(&task, NULL, joins_the_next, NULL), 0);
+    check_int(weir_task_join(&task, weir_after(WEIR_MS(50))), -ETIMEDOUT);
+}
+
 /* --- on any shard --- */
 
 static int64_t says_where(void *arg)
@@ -433,6 +508,153 @@ static void they_wait_for_room(void *arg)
         check_int(weir_task_join(&task[i], WEIR_NEVER), i);
 }
 
+/* Nothing can begin at home, and the other shard sleeps. */
+static void a_full_home_wakes_another(void *arg)
+{
+    struct weir_task task;
+
+    (void)arg;
+    if (weir_shard_id() != 0)
+        return;
+    for (int i = 0; i < 10; i++) {
+        weir_sleep(WEIR_MS(1));
+        check_int(weir_spawn_any(&task, says_where, NULL), 0);
+        check_int(weir_task_join(&task, WEIR_NEVER), 1);
+    }
+}
+
+static atomic_int full;
+
+/* Every fiber there may be waits, with a deadline, for a task that cannot have one. */
+static int64_t waits_for_one_more(void *arg)
+{
+    struct weir_task task;
+    weir_time deadline;
+
+    (void)arg;
+    atomic_fetch_add(&full, 1);
+    while (atomic_load(&full) < 2 * FEW)
+        weir_yield();
+    deadline = weir_after(WEIR_MS(1));
+    check_int(weir_spawn_any(&task, returns_arg, NULL), 0);
+    check_int(weir_task_join(&task, deadline), -ETIMEDOUT);
+    check(!task.began);
+    atomic_fetch_add(&full, 1);
+    while (atomic_load(&full) < 4 * FEW) /* none makes room for the others' */
+        weir_yield();
+    return 0;
+}
+
+static void an_abort_needs_no_room(void *arg)
+{
+    struct weir_scope scope;
+    struct weir_task task[FEW - 1];
+
+    (void)arg;
+    weir_scope_init(&scope);
+    for (int i = 0; i < FEW - 1; i++)
+        check_int(weir_task_start(&task[i], &scope, waits_for_one_more, NULL), 0);
+    waits_for_one_more(NULL);
+    check_int(weir_scope_join(&scope, WEIR_NEVER), 0);
+}
+
+/* --- misuse --- */
+
+static struct weir_task foreign_task;
+
+static int64_t abort_foreign(void *arg)
+{
+    (void)arg;
+    weir_task_abort(&foreign_task);
+    return 0;
+}
+
+static int64_t join_foreign(void *arg)
+{
+    (void)arg;
+    return weir_task_join(&foreign_task, WEIR_NEVER);
+}
+
+static void use_elsewhere(int64_t (*fn)(void *arg), bool any)
+{
+    if (weir_shard_id() != 0)
+        return;
+    if (any)
+        check_int(weir_spawn_any(&foreign_task, naps, ms(10)), 0);
+    else
+        check_int(weir_task_start(&foreign_task, NULL, naps, ms(10)), 0);
+    weir_call(1, fn, NULL, WEIR_NEVER);
+}
+
+static void abort_elsewhere(void *arg)
+{
+    use_elsewhere(abort_foreign, arg != NULL);
+}
+
+static void join_elsewhere(void *arg)
+{
+    use_elsewhere(join_foreign, arg != NULL);
+}
+
+static void add_twice(void *arg)
+{
+    struct weir_task_set set;
+    struct weir_task task;
+
+    (void)arg;
+    weir_task_set_init(&set);
+    weir_task_start(&task, NULL, naps, ms(1));
+    weir_task_set_add(&set, &task);
+    weir_task_set_add(&set, &task);
+}
+
+static void wait_twice(void *arg)
+{
+    struct weir_task_set set;
+    struct weir_task task, waiter, *next;
+
+    (void)arg;
+    weir_task_set_init(&set);
+    weir_task_start(&task, NULL, naps, ms(100000));
+    weir_task_set_add(&set, &task);
+    weir_task_start(&waiter, NULL, waits_for_next, &set);
+    weir_yield();
+    weir_task_set_next(&set, &next, WEIR_NEVER);
+}
+
+static void run_abort_elsewhere(void *arg)
+{
+    run_shards(2, abort_elsewhere, arg);
+}
+
+static void run_join_elsewhere(void *arg)
+{
+    run_shards(2, join_elsewhere, arg);
+}
+
+static void run_add_twice(void *arg)
+{
+    run_shards(1, add_twice, arg);
+}
+
+static void run_wait_twice(void *arg)
+{
+    run_shards(1, wait_twice, arg);
+}
+
+static void test_misuse_ends_with_a_sentence(void **state)
+{
+    (void)state;
+    for (int any = 0; any < 2; any++) {
+        assert_panics(run_abort_elsewhere, any ? &any : NULL,
+                      "weir_task_abort: this object belongs to shard 0");
+        assert_panics(run_join_elsewhere, any ? &any : NULL,
+                      "weir_task_join: this object belongs to shard 0");
+    }
+    assert_panics(run_add_twice, NULL, "weir_task_set_add: 'naps' is in a set already");
+    assert_panics(run_wait_twice, NULL, "weir_task_set_next: another fiber waits");
+}
+
 #define ON(name, shards)                                     \
     static void test_##name(void **state)                    \
     {                                                        \
@@ -454,6 +676,9 @@ ON(what_is_over_can_be_added, 1)
 ON(a_cancelled_wait_leaves_the_set_as_it_is, 1)
 ON(abort_all_and_join_all, 1)
 ON(a_cancelled_join_all_still_waits, 1)
+ON(what_was_taken_before_is_waited_for_again, 1)
+ON(what_was_the_last_leaves_the_set_empty, 1)
+ON(an_abort_goes_deep, 1)
 ON(idle_shards_take_over, SHARDS)
 ON(what_waits_can_be_aborted, SHARDS)
 ON(on_one_shard_they_run_at_home, 1)
@@ -485,6 +710,29 @@ static void test_they_wait_for_room(void **state)
         weir_runtime_run(&config, weir_bare_driver_open, NULL, they_wait_for_room, NULL), 0);
 }
 
+static void test_a_full_home_wakes_another(void **state)
+{
+    struct weir_config config;
+
+    (void)state;
+    test_config(&config, 2);
+    config.fibers_max = 1;
+    assert_int_equal(
+        weir_runtime_run(&config, weir_bare_driver_open, NULL, a_full_home_wakes_another, NULL), 0);
+}
+
+static void test_an_abort_needs_no_room(void **state)
+{
+    struct weir_config config;
+
+    (void)state;
+    atomic_store(&full, 0);
+    test_config(&config, 2);
+    config.fibers_max = FEW;
+    assert_int_equal(
+        weir_runtime_run(&config, weir_bare_driver_open, NULL, an_abort_needs_no_room, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,12 +750,18 @@ int main(void)
         cmocka_unit_test(test_a_cancelled_wait_leaves_the_set_as_it_is),
         cmocka_unit_test(test_abort_all_and_join_all),
         cmocka_unit_test(test_a_cancelled_join_all_still_waits),
+        cmocka_unit_test(test_what_was_taken_before_is_waited_for_again),
+        cmocka_unit_test(test_what_was_the_last_leaves_the_set_empty),
+        cmocka_unit_test(test_an_abort_goes_deep),
         cmocka_unit_test(test_idle_shards_take_over),
         cmocka_unit_test(test_more_than_may_wait_begin_at_home),
         cmocka_unit_test(test_what_waits_can_be_aborted),
         cmocka_unit_test(test_on_one_shard_they_run_at_home),
         cmocka_unit_test(test_nobody_joins),
         cmocka_unit_test(test_they_wait_for_room),
+        cmocka_unit_test(test_a_full_home_wakes_another),
+        cmocka_unit_test(test_an_abort_needs_no_room),
+        cmocka_unit_test(test_misuse_ends_with_a_sentence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
