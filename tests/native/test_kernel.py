@@ -164,8 +164,9 @@ def counters():
             assert f" {name}" in told, told
 
 
-EACH = [(pings, ["ping"]), (small_requests, []), (bulk, []), (wrk, ["wrk"]), (many_connections, []),
+EACH = [(pings, ["ping"]), (small_requests, []), (wrk, ["wrk"]), (many_connections, []),
         (impaired, []), (clean_on_the_wire, ["ping", "tcpdump", "tshark"]), (client, [])]
+BULKY = [(bulk, []), (client_bulk, [])]
 BY_DEVICE = [(clean_by_the_device, ["tcpdump", "tshark"])]
 DEVICES = [("tap", tap_device, []), ("DPDK net_tap", net_tap, ["dpdk"]),
            ("DPDK net_af_packet", net_af_packet, ["dpdk", "ethtool"]),
@@ -178,7 +179,7 @@ def cases():
     (docs/native.md)."""
     for label, device, needs in DEVICES:
         more = BY_DEVICE if device is not tap_device else []
-        bulky = [(client_bulk, [])] if device is not net_af_xdp else []
+        bulky = BULKY if device is not net_af_xdp else []
         for case, programs in EACH + more + bulky:
             yield (f"{label}: {case.__doc__}", functools.partial(case, device), needs + programs)
     for case in [one_shard, refused, kernel_beside, counters]:
