@@ -10,11 +10,10 @@
 static void serve(void *arg)
 {
     struct weir_conn *conn = arg;
-    char data[4096];
-    int64_t n;
+    struct weir_buf *buf;
 
-    while ((n = weir_recv(conn, data, sizeof data, WEIR_NEVER)) > 0)
-        if (weir_send(conn, data, (size_t)n, weir_after(WEIR_SEC(30))) < 0)
+    while (weir_recv_buf(conn, &buf, WEIR_NEVER) > 0)
+        if (weir_send_buf(conn, buf, weir_after(WEIR_SEC(30))) < 0)
             break;
     weir_close(conn);
 }

@@ -90,7 +90,7 @@ void weir_config_init(struct weir_config *config)
         .fibers_max = 65536,
         .conns_max = 65536,
         .rx_bufs = 256,
-        .rx_buf_size = 4096,
+        .rx_buf_size = 16384,
         .grace = WEIR_SEC(10),
         .signals = true,
         .thread_name = "weir",

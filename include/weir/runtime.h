@@ -49,7 +49,7 @@ struct weir_config {
     uint32_t fibers_max;  /* per shard; default 65,536 */
     uint32_t conns_max;   /* per shard; default 65,536; accepting pauses there */
     uint32_t rx_bufs;     /* receive buffers per shard, a power of two; default 256 */
-    uint32_t rx_buf_size; /* bytes of each; default 4,096 */
+    uint32_t rx_buf_size; /* bytes of each; default 16,384 */
     weir_time grace;      /* from stop to cancel; default 10 s */
     bool signals;         /* SIGINT, SIGTERM stop, SIGUSR1 lists the fibers; default true.  Of two
                            * runtimes side by side the first to start has them.  False: they may

@@ -48,7 +48,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.fibers_max, 65536);
     assert_int_equal(config.conns_max, 65536);
     assert_int_equal(config.rx_bufs, 256);
-    assert_int_equal(config.rx_buf_size, 4096);
+    assert_int_equal(config.rx_buf_size, 16384);
     assert_int_equal(config.grace, WEIR_SEC(10));
     assert_true(config.signals);
     assert_false(config.quiet);
