@@ -107,7 +107,8 @@ struct weir_http_config {
     weir_time body_timeout;   /* for the whole body: 408; 60 s */
     weir_time send_timeout;   /* for one send to make its way: cut; 30 s */
     weir_time idle_timeout;   /* between requests: closed; 60 s */
-    weir_time linger;         /* after a close of ours, for the peer's last words; 2 s */
+    weir_time linger;         /* after a close of ours, for the peer's last words; 2 s.  Not
+                               * behind what the client itself has said is its last request */
     uint32_t conns_max;       /* per shard; beyond, connections wait in the backlog; 16,384 */
     const char *server;       /* the Server field, or NULL for none; default "weir" */
 };

@@ -6,7 +6,8 @@
  * so a peer that does not read its answers is not answered any further.
  *
  * Closing is: say so in an answer, send it, end our side, and wait for the peer's end for `linger`.
- * A close with bytes of the peer unread would be a reset, and would take the answer with it.
+ * A close with bytes of the peer unread would be a reset, and would take the answer with it; a peer
+ * that has announced its last request, and of which all has been read, sends none (RFC 9112, 9.6).
  *
  * Invariant: a connection is freed only when its socket is closed and no operation and no fiber is
  * left that knows it. */
@@ -91,7 +92,8 @@ static bool conn_over(struct weir_http_conn *conn)
 /* All is sent: ends our side; false when that was the end of it. */
 static bool conn_linger(struct weir_http_conn *conn)
 {
-    if (conn->eof || conn->server->config.linger <= 0 || weir_shutdown(conn->rx.conn) < 0) {
+    if (conn->eof || (conn->heard_all && !conn_has_input(conn)) ||
+        conn->server->config.linger <= 0 || weir_shutdown(conn->rx.conn) < 0) {
         conn_close(conn, false);
         return false;
     }
@@ -225,8 +227,8 @@ static inline void conn_finish_request(struct weir_http *http)
     if (weir_unlikely(http->answer != WEIR_HTTP_ANSWERED))
         weir_http_reply_finish(http);
     if (http->conn->closing)
-        return;
-    if (http->body_done)
+        http->conn->heard_all = http->body_done && weir_http_is_last(http);
+    else if (http->body_done)
         weir_http_request_reset(http);
     else
         http->phase = WEIR_HTTP_SKIPPING;

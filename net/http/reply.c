@@ -143,11 +143,7 @@ static bool head_has_more(const struct weir_http *http)
  */
 static bool head_closes(const struct weir_http *http)
 {
-    uint32_t flags = http->parser.flags;
-
-    if (http->conn->closing || http->body_error || (flags & WEIR_HTTP_CLOSE))
-        return true;
-    if ((flags & WEIR_HTTP_VERSION_10) && !(flags & WEIR_HTTP_KEEP_ALIVE))
+    if (http->conn->closing || http->body_error || weir_http_is_last(http))
         return true;
     if (http->expect) /* nobody can tell whether the body will come */
         return true;

@@ -107,7 +107,8 @@ struct weir_http_conn {
     bool receiving : 1;
     bool sending : 1; /* out->tx is under way */
     bool in_fiber : 1;
-    bool closing : 1; /* after what is in `out` */
+    bool closing : 1;   /* after what is in `out` */
+    bool heard_all : 1; /* the peer's last request, whole */
     bool lingering : 1;
     bool eof : 1;    /* the peer's */
     bool failed : 1; /* nothing can be sent or received any more */
@@ -219,6 +220,15 @@ void weir_http_conn_cut(struct weir_http_conn *conn);
 struct weir_http *weir_http_request_new(struct weir_http_conn *conn);
 void weir_http_request_free(struct weir_http *http);
 void weir_http_request_let_go(struct weir_http *http); /* of what a request rarely has */
+
+/* The client sends no request behind this one (RFC 9112, 9.3 and 9.6). */
+static inline bool weir_http_is_last(const struct weir_http *http)
+{
+    uint32_t flags = http->parser.flags;
+
+    return (flags & WEIR_HTTP_CLOSE) ||
+           ((flags & WEIR_HTTP_VERSION_10) && !(flags & WEIR_HTTP_KEEP_ALIVE));
+}
 
 /* Makes it ready for the next one. */
 static inline void weir_http_request_reset(struct weir_http *http)

@@ -388,14 +388,17 @@ static void a_pipeline_that_is_not_read_is_cut(void **state)
 
 /* --- lingering --- */
 
-static void client_lingers(struct http_sim *sim)
+#define LAST "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+/* Says what the server closes for, though more of the client's may come. */
+static void linger_after(struct http_sim *sim, const char *request, int status, const char *body)
 {
     struct peer peer;
     weir_time closed;
 
     peer_dial(&peer);
-    peer_say(&peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    peer_expect(&peer, 200, "hello");
+    peer_say(&peer, request);
+    peer_expect(&peer, status, body);
     peer_expect_end(&peer);
     closed = weir_now();
     while (sim->stats.conns > 0) { /* what is said now is not understood, and no reason to reset */
@@ -404,10 +407,22 @@ static void client_lingers(struct http_sim *sim)
     }
     check_after(closed, WEIR_SEC(2) - WEIR_MS(2), WEIR_MS(15));
     peer_close(&peer);
+}
+
+static void client_lingers(struct http_sim *sim)
+{
+    struct peer peer;
+
+    linger_after(sim, "GET / HTTP/1.1\r\n\r\n", 400, NULL);
+    linger_after(sim, LAST "GET / HTTP/1.1\r\n", 200, "hello"); /* it does not keep its word */
+    linger_after(sim,
+                 "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 900\r\n\r\n"
+                 "nobody reads this",
+                 200, "hello");
 
     peer_dial(&peer);
-    peer_say(&peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    peer_expect(&peer, 200, "hello");
+    peer_say(&peer, "GET / HTTP/1.1\r\n\r\n");
+    peer_expect(&peer, 400, NULL);
     peer_expect_end(&peer);
     peer_close(&peer); /* that is all it waits for */
     weir_sleep(WEIR_MS(10));
@@ -420,6 +435,31 @@ static void closing_waits_for_the_peer(void **state)
     run(handle_hello, client_lingers);
 }
 
+/* RFC 9112, 9.6: who says close sends no more; 9.3: nor does who speaks 1.0 and no keep-alive. */
+static void client_closes(struct http_sim *sim)
+{
+    static const char *const lasts[] = {
+        LAST, "GET / HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    };
+    struct peer peer;
+
+    for (size_t i = 0; i < WEIR_COUNT(lasts); i++) {
+        peer_dial(&peer);
+        peer_say(&peer, lasts[i]);
+        peer_expect(&peer, 200, "hello");
+        peer_expect_end(&peer);
+        check_int((int64_t)sim->stats.conns, 0);
+        peer_close(&peer);
+    }
+}
+
+static void behind_the_last_request_it_is_closed_at_once(void **state)
+{
+    (void)state;
+    run(handle_hello, client_closes);
+}
+
 static void change_no_linger(struct http_sim *sim)
 {
     sim->http.linger = 0;
@@ -430,8 +470,8 @@ static void client_no_linger(struct http_sim *sim)
     struct peer peer;
 
     peer_dial(&peer);
-    peer_say(&peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    peer_expect(&peer, 200, "hello");
+    peer_say(&peer, "GET / HTTP/1.1\r\n\r\n");
+    peer_expect(&peer, 400, NULL);
     peer_expect_end(&peer);
     check_int((int64_t)sim->stats.conns, 0);
     peer_close(&peer);
@@ -466,8 +506,8 @@ static void client_never(struct http_sim *sim)
     weir_sleep(WEIR_SEC(20000));
     peer_say(&peer, "Host: a\r\n\r\n");
     peer_expect(&peer, 200, "hello");
-    peer_say(&peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    peer_expect(&peer, 200, "hello");
+    peer_say(&peer, "GET / HTTP/1.1\r\n\r\n");
+    peer_expect(&peer, 400, NULL);
     peer_expect_end(&peer);
     weir_sleep(WEIR_SEC(20000));
     check_int((int64_t)sim->stats.conns, 1);
@@ -498,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_does_not_read_is_cut),
         cmocka_unit_test(a_pipeline_that_is_not_read_is_cut),
         cmocka_unit_test(closing_waits_for_the_peer),
+        cmocka_unit_test(behind_the_last_request_it_is_closed_at_once),
         cmocka_unit_test(without_lingering_it_is_closed_at_once),
         cmocka_unit_test(never_never_comes),
     };
