@@ -211,11 +211,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_free_subscribed, NULL, "they unsubscribe first");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(every_receiver_gets_what_is_sent_after_it_subscribed)

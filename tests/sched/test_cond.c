@@ -336,11 +336,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_elsewhere, NULL, "weir_cond_signal: this object belongs to shard");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(the_mutex_is_free_while_one_waits)

@@ -194,11 +194,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_elsewhere, &look, "weir_event_is_set: this object belongs to shard");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(it_stays_set_until_it_is_cleared)

@@ -336,7 +336,7 @@ static void dump(void *arg)
 
 static void run_dump(void *arg)
 {
-    check_int(run_shards(1, dump, arg), 0);
+    check_int(run_paused(dump, arg), 0);
 }
 
 static void test_dump_lists_the_fibers(void **state)

@@ -288,11 +288,11 @@ static void test_misuse(void **state)
     assert_panics(run_in_callback, NULL, "spawn a fiber with weir_spawn");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(ready_and_later)

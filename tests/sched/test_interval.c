@@ -5,15 +5,6 @@
 #include "tests/sched/run.h"
 #include <weir/interval.h>
 
-static int run_paused(void (*shard_main)(void *arg), void *arg)
-{
-    struct weir_config config;
-
-    test_config(&config, 1);
-    config.paused = true;
-    return weir_runtime_run(&config, weir_bare_driver_open, NULL, shard_main, arg);
-}
-
 /* The next tick if it is due by now, in ms after `start`; -1: none is. */
 static int64_t tick_ms(struct weir_interval *interval, weir_time start)
 {

@@ -608,11 +608,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
         assert_panics(run_misuse, &all[i], all[i].says);
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(messages_come_out_in_order_over_many_laps)

@@ -308,11 +308,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(notify_nowhere, NULL, "weir_notify_one: no shard runs on this thread");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(a_call_before_the_wait_is_remembered_once)

@@ -274,11 +274,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_elsewhere, NULL, "weir_once_call: this object belongs to shard");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(all_get_what_the_first_made)

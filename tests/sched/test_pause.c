@@ -9,23 +9,9 @@
 #define HOUR WEIR_SEC(3600)
 #define DAY (24 * HOUR)
 
-static void paused_config(struct weir_config *config)
-{
-    test_config(config, 1);
-    config->paused = true;
-}
-
 static int run_config(const struct weir_config *config, void (*shard_main)(void *arg), void *arg)
 {
     return weir_runtime_run(config, weir_bare_driver_open, NULL, shard_main, arg);
-}
-
-static int run_paused(void (*shard_main)(void *arg), void *arg)
-{
-    struct weir_config config;
-
-    paused_config(&config);
-    return run_config(&config, shard_main, arg);
 }
 
 /* --- it jumps --- */

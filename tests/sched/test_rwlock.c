@@ -315,11 +315,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_elsewhere, NULL, "weir_rwlock_read_lock: this object belongs to shard");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(readers_share_and_a_writer_does_not)

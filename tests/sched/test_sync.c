@@ -318,11 +318,11 @@ static void test_mutex_misuse(void **state)
     assert_panics(run_unlock_unlocked, NULL, "has not locked this mutex");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(big_request_is_not_overtaken)

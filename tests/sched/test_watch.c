@@ -243,11 +243,11 @@ static void test_misuse_ends_with_a_sentence(void **state)
     assert_panics(run_closed, NULL, "was closed by weir_watch_close");
 }
 
-#define CASE(name)                                      \
-    static void test_##name(void **state)               \
-    {                                                   \
-        (void)state;                                    \
-        assert_int_equal(run_shards(1, name, NULL), 0); \
+#define CASE(name)                                   \
+    static void test_##name(void **state)            \
+    {                                                \
+        (void)state;                                 \
+        assert_int_equal(run_paused(name, NULL), 0); \
     }
 
 CASE(the_value_at_subscribing_counts_as_seen)
