@@ -12,8 +12,8 @@ import sys
 import tempfile
 
 from peers import (ADDRESSES, BIG, COUNT, KERNEL4, KERNEL6, LOAD, LONG, OURS4, OURS6, Device,
-                   Server, capture, command, ip, kernel_side, main, packets, tap_device,
-                   there_and_back, until, url)
+                   Server, capture, command, ip, kernel_side, main, packets, pinged,
+                   tap_device, there_and_back, until, url)
 from tagger import tagged
 
 UDP_ECHO = sys.argv[4]
@@ -183,8 +183,7 @@ def vlan():
     with Server(device, "--shards", "2", "--vlan", "5", "--impair", "delay=10us"), \
             tagged(device.kernel, 5) as tagger:
         for host in [OURS4, OURS6]:
-            out = command("ping", "-c", "3", "-i", "0.05", "-W", "2", "-s", "1400", host)
-            assert b" 0% packet loss" in out, out
+            pinged(host, 3, 1400)
             for _ in range(4):
                 curl(host)
         there_and_back(1 << 20)
