@@ -86,10 +86,10 @@ void weir_native_report(const struct weir_native *native)
         len += (size_t)snprintf(line + len, sizeof line - len, " %s %llu", report_counters[i].name,
                                 (unsigned long long)*count);
         if (len >= REPORT_WIDTH) {
-            weir_log(" %s", line);
+            weir_log("  counted%s", line);
             len = 0;
         }
     }
     if (len > 0)
-        weir_log(" %s", line);
+        weir_log("  counted%s", line);
 }

@@ -152,7 +152,7 @@ def kernel_beside():
 def counters():
     """SIGUSR1 lists what the stack has counted"""
     device = tap_device()
-    with Server(device, "--shards", "2", expect=["shard ", "fiber ", "queue ", "tcp_in "]) as server:
+    with Server(device, "--shards", "2", expect=["shard ", "fiber ", "queue ", "counted "]) as server:
         assert command("curl", "-s", "-f", "-m", "5", url("/")) == b"Hello, World!"
         server.process.send_signal(signal.SIGUSR1)
         for text in [f"tap {device.kernel}, queue 0: ", f"tap {device.kernel}, queue 1: ", " tcp_in ",
