@@ -87,15 +87,8 @@ static struct weir_buf *epoll_buf_keep(struct epoll *e, struct weir_buf *buf)
 /* --- connections --- */
 
 /* A Unix-domain receive ends at each message that carried descriptors, whatever lies behind it. */
-static bool fd_is_unix(int fd)
-{
-    socklen_t size = sizeof(int);
-    int domain = 0;
-
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
-static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int fd)
+static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int fd,
+                                                sa_family_t family)
 {
     struct weir_kernel_conn *c = weir_pool_get(&kernel->conns);
     struct epoll_event event = {
@@ -110,7 +103,7 @@ static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int 
         return NULL;
     }
     weir_kernel_conn_init(c, kernel, fd);
-    c->flags = fd_is_unix(fd) ? WRITABLE | KEEP_READABLE : WRITABLE;
+    c->flags = family == AF_UNIX ? WRITABLE | KEEP_READABLE : WRITABLE;
     return c;
 }
 

@@ -118,7 +118,7 @@ static struct weir_conn *listener_take(struct weir_kernel_listener *l)
 {
     struct weir_kernel *kernel = weir_listener_kernel(l);
     int fd = listener_pop(l);
-    struct weir_kernel_conn *conn = kernel->ops->conn_open(kernel, fd);
+    struct weir_kernel_conn *conn = kernel->ops->conn_open(kernel, fd, l->share->addr.sa.sa_family);
 
     if (!conn) {
         listener_shed(l, fd);

@@ -187,7 +187,7 @@ void weir_kernel_fd_gone(struct weir_kernel *kernel, int fd)
 struct weir_conn *weir_kernel_adopt(struct weir_kernel *kernel, int fd)
 {
     struct weir_kernel_conn *conn =
-        weir_kernel_room(kernel) ? kernel->ops->conn_open(kernel, fd) : NULL;
+        weir_kernel_room(kernel) ? kernel->ops->conn_open(kernel, fd, AF_UNIX) : NULL;
 
     if (!conn)
         return NULL;
@@ -225,12 +225,13 @@ static void connect_cancel(struct weir_future *future)
 }
 
 /* The socket has begun to connect, or is connected. */
-static void connect_begun(struct weir_kernel *kernel, struct weir_io *io, int fd, bool connected)
+static void connect_begun(struct weir_kernel *kernel, struct weir_io *io, int fd,
+                          sa_family_t family, bool connected)
 {
     struct weir_kernel_conn *conn;
 
     fcntl(fd, F_SETFL, 0);
-    conn = kernel->ops->conn_open(kernel, fd);
+    conn = kernel->ops->conn_open(kernel, fd, family);
     if (!conn) {
         close(fd);
         weir_future_set(&io->future, -ENOMEM);
@@ -313,7 +314,7 @@ static void connect_try(struct weir_kernel *kernel, struct weir_io *io, int fd,
     int error = connect(fd, &addr->sa, addr->len) < 0 ? errno : 0;
 
     if (error == 0 || error == EINPROGRESS || error == EINTR) {
-        connect_begun(kernel, io, fd, error == 0);
+        connect_begun(kernel, io, fd, addr->sa.sa_family, error == 0);
     } else if (error == EAGAIN && addr->sa.sa_family == AF_UNIX) {
         connect_put_off(kernel, io, fd, addr);
     } else {

@@ -38,9 +38,9 @@ struct weir_kernel_watch {
 };
 
 struct weir_kernel_ops {
-    /* Makes a connection of a descriptor, or NULL: no memory; the descriptor is still the
-     * caller's then. */
-    struct weir_kernel_conn *(*conn_open)(struct weir_kernel *kernel, int fd);
+    /* Makes a connection of a descriptor of that address family, or NULL: no memory; the
+     * descriptor is still the caller's then. */
+    struct weir_kernel_conn *(*conn_open)(struct weir_kernel *kernel, int fd, sa_family_t family);
 
     /* Calls weir_kernel_connected() when the socket is writable or has failed; withdrawn by
      * conn_close. */
@@ -199,8 +199,8 @@ static inline void weir_kernel_watch_dead(struct weir_kernel *kernel,
 /* Fills in the common part and counts it. */
 void weir_kernel_conn_init(struct weir_kernel_conn *conn, struct weir_kernel *kernel, int fd);
 
-/* Makes a connection of a connected descriptor in blocking mode.  NULL: there is no room; the
- * descriptor is still the caller's then. */
+/* Makes a connection of a connected Unix-domain descriptor in blocking mode.  NULL: there is no
+ * room; the descriptor is still the caller's then. */
 struct weir_conn *weir_kernel_adopt(struct weir_kernel *kernel, int fd);
 
 /* Counts one less open, and one descriptor more to be had. */

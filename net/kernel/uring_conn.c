@@ -59,10 +59,12 @@ static struct weir_buf *uring_buf_keep(struct weir_uring *u, struct weir_buf *bu
 
 /* --- connections --- */
 
-struct weir_kernel_conn *weir_uring_conn_open(struct weir_kernel *kernel, int fd)
+struct weir_kernel_conn *weir_uring_conn_open(struct weir_kernel *kernel, int fd,
+                                              sa_family_t family)
 {
     struct weir_uring_conn *c = weir_pool_get(&kernel->conns);
 
+    (void)family;
     if (!c)
         return NULL;
     c->queued_bytes = 0;
