@@ -85,8 +85,12 @@ static void listen_failed(struct app *app, const char *address, int error)
 
 int app_listen(struct app *app, struct weir_listener **listeners)
 {
+    struct weir_listen_config config;
+
+    weir_listen_config_init(&config);
+    config.defer_accept = true; /* no app has anything to say before its client */
     for (unsigned i = 0; i < app->listens; i++) {
-        int error = weir_listen(&listeners[i], app->listen[i], NULL);
+        int error = weir_listen(&listeners[i], app->listen[i], &config);
 
         if (error < 0) {
             while (i > 0)

@@ -198,6 +198,7 @@ static int floor_listen_one(bool nonblock)
         weir_floor_die("socket", errno);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted ones inherit it */
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on /* s */, sizeof on); /* as weir's apps */
     if (floor_cpu_count > 1)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || listen(fd, 4096) < 0)

@@ -69,6 +69,12 @@ struct weir_listen_config {
     int backlog;           /* default 4,096 (the kernel caps it at somaxconn) */
     uint32_t accepted_max; /* accepted but not yet handed out by weir_accept; default 64 */
     bool ipv6_only;        /* [::] takes IPv6 only; default true */
+
+    /* Hands a TCP connection out only when its first bytes have come, or after a second
+     * (TCP_DEFER_ACCEPT of tcp(7); other stacks hand it out at once).  Where clients speak first
+     * this spares waking up for the handshake alone; whoever is still silent when the listener
+     * closes is reset.  Default false. */
+    bool defer_accept;
 };
 
 WEIR_API void weir_listen_config_init(struct weir_listen_config *config);

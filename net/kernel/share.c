@@ -61,12 +61,14 @@ static int socket_bind(int fd, const struct weir_addr *addr)
 static int socket_prepare(int fd, const struct weir_addr *addr,
                           const struct weir_listen_config *config)
 {
-    int v6only = config->ipv6_only, error;
+    int v6only = config->ipv6_only, defer = config->defer_accept /* s */, error;
 
     if (addr->sa.sa_family == AF_UNIX)
         return 0;
     if (addr->sa.sa_family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) < 0)
+        return -errno;
+    if (defer && setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer) < 0)
         return -errno;
     error = socket_flag(fd, SOL_SOCKET, SO_REUSEADDR);
     return error ? error : socket_flag(fd, IPPROTO_TCP, TCP_NODELAY);

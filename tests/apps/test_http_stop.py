@@ -99,15 +99,17 @@ def slow_request(stack):
         with Peer(app) as slow, Peer(app) as idle, Peer(app) as silent:
             idle.say(get("/plaintext"))
             assert not idle.hear().closes
-            slow.say(get("/delay/1500") + get("/plaintext"))
+            slow.say(get("/delay/2500") + get("/plaintext"))
             assert slow.silent(0.2)
+            while not silent.arrived():
+                assert silent.silent(0.1)
             app.signal(signal.SIGTERM)
             assert idle.silent(0.3)
             idle.say(get("/plaintext"))
             assert idle.hear().closes and idle.rest() == b""
             assert silent.rest() == b""
             answer = slow.hear()
-            assert answer.body == b"slept 1500 ms\n" and not answer.closes
+            assert answer.body == b"slept 2500 ms\n" and not answer.closes
             assert slow.hear().closes and slow.rest() == b""
         status, errors = app.wait()
         assert status == 0, (status, errors)

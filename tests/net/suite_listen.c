@@ -221,6 +221,48 @@ static void the_accept_queue_is_bounded(void *arg)
     weir_listener_close(listener);
 }
 
+static char first_byte(struct weir_conn *conn)
+{
+    char byte;
+
+    check_int(weir_recv(conn, &byte, 1, SOON), 1);
+    return byte;
+}
+
+/* Whoever speaks is accepted, and in the end whoever is silent, too. */
+static void accepting_is_deferred(void *arg)
+{
+    struct weir_listen_config config;
+    char text[WEIR_ADDR_TEXT], byte[2];
+    struct weir_conn *silent, *speaker, *accepted[2];
+    struct weir_listener *listener;
+    weir_time start;
+    bool in_time;
+
+    (void)arg;
+    weir_listen_config_init(&config);
+    config.defer_accept = true;
+    listen_somewhere(&listener, text, &config);
+    start = weir_now();
+    check_int(weir_connect(&silent, text, SOON), 0);
+    check_int(weir_connect(&speaker, text, SOON), 0);
+    check_int(weir_send(speaker, "x", 1, SOON), 1);
+    check_int(weir_accept(listener, &accepted[0], SOON), 0);
+    in_time = weir_now() - start < WEIR_MS(500);
+    check_int(weir_accept(listener, &accepted[1], SOON), 0);
+    check_int(weir_send(silent, "y", 1, SOON), 1);
+    for (int i = 0; i < 2; i++)
+        byte[i] = first_byte(accepted[i]);
+    check_int(byte[0] + byte[1], 'x' + 'y');
+    if (stack_under_test.kernel && in_time)
+        check_int(byte[0], 'x');
+    for (int i = 0; i < 2; i++)
+        weir_close(accepted[i]);
+    weir_close(silent);
+    weir_close(speaker);
+    weir_listener_close(listener);
+}
+
 /* --- addresses --- */
 
 static const char *addr_text(int (*of)(const struct weir_conn *, struct weir_addr *),
@@ -361,6 +403,7 @@ static const struct suite_case suite_listen[] = {
     { "connect_refused", connect_refused, { 0 } },
     { "bad_listen_addresses", bad_listen_addresses, { .seeds = 1 } },
     { "the_accept_queue_is_bounded", the_accept_queue_is_bounded, { 0 } },
+    { "accepting_is_deferred", accepting_is_deferred, { 0 } },
     { "all_kinds_of_addresses", all_kinds_of_addresses, { 0 } },
     { "wildcards", wildcards, { 0 } },
     { "many_connections", many_connections, { .seeds = 1 } },
