@@ -1,14 +1,16 @@
 /* epoll.c - the stack on epoll: for machines where io_uring is forbidden.
  *
- * Edge-triggered: a connection is registered once, for everything, and what the kernel has told is
- * remembered in its flags.  A receive that got less than it asked for has emptied the socket, so
- * the flag goes down without a system call that would only say EAGAIN; but not once the kernel has
- * told of an end, an error or urgent data, after which no further edge may come, and not with
- * Unix-domain sockets.
+ * Edge-triggered: a connection is registered once, for everything, when first it has to wait, and
+ * what the kernel has told is remembered in its flags.  One that is answered and closed without
+ * having waited is never registered; accepted ones have mostly spoken already (defer_accept), so
+ * the first receive is tried at once.  A receive that got less than it asked for has emptied the
+ * socket, so the flag goes down without a system call that would only say EAGAIN; but not once the
+ * kernel has told of an end, an error or urgent data, after which no further edge may come, and not
+ * with Unix-domain sockets.
  *
- * Invariant: a connection without READABLE (WRITABLE) gets an event before there is something to
- * receive (room to send).  Memory of closed connections is kept until the batch of events that may
- * still name them is over. */
+ * Invariant: while somebody waits on a connection without READABLE (WRITABLE), it is WATCHED, and
+ * an event comes before there is something to receive (room to send).  Memory of closed connections
+ * is kept until the batch of events that may still name them is over. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ enum {
     READABLE = WEIR_KERNEL_ENGINE,
     WRITABLE = WEIR_KERNEL_ENGINE << 1,
     KEEP_READABLE = WEIR_KERNEL_ENGINE << 2, /* a short receive does not mean empty any more */
+    WATCHED = WEIR_KERNEL_ENGINE << 3,       /* in epoll's set */
 };
 
 /* The last two tell by an address in an event what it is of; a connection's is as it is. */
@@ -91,26 +94,37 @@ static struct weir_kernel_conn *epoll_conn_open(struct weir_kernel *kernel, int 
                                                 sa_family_t family)
 {
     struct weir_kernel_conn *c = weir_pool_get(&kernel->conns);
+
+    if (!c)
+        return NULL;
+    weir_kernel_conn_init(c, kernel, fd);
+    c->flags = READABLE | WRITABLE;
+    if (family == AF_UNIX)
+        c->flags |= KEEP_READABLE;
+    return c;
+}
+
+/* Somebody is going to wait: from here on events come by themselves, and first of what there is.  A
+ * negated errno (-ENOMEM, -ENOSPC: max_user_watches) if they cannot. */
+static int epoll_conn_watch(struct weir_kernel_conn *c)
+{
     struct epoll_event event = {
         .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
         .data.ptr = c,
     };
 
-    if (!c)
-        return NULL;
-    if (epoll_ctl(epoll_of(kernel)->fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        weir_pool_put(&kernel->conns, c);
-        return NULL;
-    }
-    weir_kernel_conn_init(c, kernel, fd);
-    c->flags = family == AF_UNIX ? WRITABLE | KEEP_READABLE : WRITABLE;
-    return c;
+    if (weir_likely(c->flags & WATCHED))
+        return 0;
+    if (epoll_ctl(epoll_of_conn(c)->fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+        return -errno;
+    c->flags |= WATCHED;
+    return 0;
 }
 
-/* Registered already: the event comes by itself. */
-static void epoll_conn_wait(struct weir_kernel_conn *c)
+static int epoll_conn_wait(struct weir_kernel_conn *c)
 {
-    c->flags &= (uint16_t)~WRITABLE;
+    c->flags &= (uint16_t) ~(READABLE | WRITABLE);
+    return epoll_conn_watch(c);
 }
 
 static void epoll_conn_close(struct weir_conn *conn, bool reset)
@@ -120,11 +134,12 @@ static void epoll_conn_close(struct weir_conn *conn, bool reset)
     struct weir_io *rx = conn->rx, *tx = conn->tx;
 
     weir_assert(!(c->flags & WEIR_KERNEL_CLOSED));
-    c->flags = WEIR_KERNEL_CLOSED;
     if (reset)
         weir_kernel_linger_none(c->fd);
     /* A close alone leaves it in the set while a child process has it open as well. */
-    epoll_ctl(e->fd, EPOLL_CTL_DEL, c->fd, NULL);
+    if (c->flags & WATCHED)
+        epoll_ctl(e->fd, EPOLL_CTL_DEL, c->fd, NULL);
+    c->flags = WEIR_KERNEL_CLOSED;
     close(c->fd);
     if (rx) {
         weir_list_del(&rx->link);
@@ -203,8 +218,12 @@ static ssize_t epoll_recv_buf(struct weir_kernel_conn *c, struct weir_io *io)
 
 static void epoll_recv_try(struct weir_kernel_conn *c, struct weir_io *io)
 {
-    ssize_t n = io->data ? epoll_recv_into(c, io->data, io->len) : epoll_recv_buf(c, io);
+    ssize_t n = -EAGAIN;
 
+    if (c->flags & READABLE)
+        n = io->data ? epoll_recv_into(c, io->data, io->len) : epoll_recv_buf(c, io);
+    if (n == -EAGAIN && !(c->flags & READABLE) && epoll_conn_watch(c) < 0)
+        n = -ENOMEM;
     if (n != -EAGAIN)
         weir_kernel_recv_done(io, n);
 }
@@ -217,7 +236,7 @@ static void epoll_recv(struct weir_io *io)
     weir_list_init(&io->link);
     if (weir_unlikely(c->flags & WEIR_KERNEL_ENDED))
         weir_kernel_recv_done(io, c->error);
-    else if (c->flags & READABLE)
+    else
         epoll_recv_try(c, io);
 }
 
@@ -244,8 +263,11 @@ static void epoll_send_cancel(struct weir_future *future)
 
 static void epoll_send_try(struct weir_kernel_conn *c, struct weir_io *io)
 {
-    if (weir_kernel_send_now(c, io))
-        c->flags &= (uint16_t)~WRITABLE;
+    if (!weir_kernel_send_now(c, io))
+        return;
+    c->flags &= (uint16_t)~WRITABLE;
+    if (epoll_conn_watch(c) < 0)
+        weir_kernel_send_done(io, -ENOMEM);
 }
 
 static void epoll_send(struct weir_io *io)

@@ -214,14 +214,18 @@ static void connect_done(struct weir_io *io, struct weir_kernel_conn *conn)
     weir_future_set(&io->future, 0);
 }
 
+static void connect_undo(struct weir_io *io, struct weir_kernel_conn *conn, int error)
+{
+    conn->conn.tx = NULL;
+    weir_kernel_of(conn->conn.stack)->ops->conn_close(&conn->conn, false);
+    weir_future_set(&io->future, error);
+}
+
 static void connect_cancel(struct weir_future *future)
 {
     struct weir_io *io = weir_container_of(future, struct weir_io, future);
-    struct weir_kernel_conn *conn = (struct weir_kernel_conn *)(uintptr_t)io->stack[0];
 
-    conn->conn.tx = NULL;
-    weir_kernel_of(conn->conn.stack)->ops->conn_close(&conn->conn, false);
-    weir_future_set(future, -ECANCELED);
+    connect_undo(io, (struct weir_kernel_conn *)(uintptr_t)io->stack[0], -ECANCELED);
 }
 
 /* The socket has begun to connect, or is connected. */
@@ -246,7 +250,8 @@ static void connect_begun(struct weir_kernel *kernel, struct weir_io *io, int fd
     conn->conn.tx = io;
     io->stack[0] = (uintptr_t)conn;
     io->future.cancel = connect_cancel;
-    kernel->ops->conn_wait(conn);
+    if (kernel->ops->conn_wait(conn) < 0)
+        connect_undo(io, conn, -ENOMEM);
 }
 
 void weir_kernel_connected(struct weir_kernel_conn *conn)

@@ -43,8 +43,8 @@ struct weir_kernel_ops {
     struct weir_kernel_conn *(*conn_open)(struct weir_kernel *kernel, int fd, sa_family_t family);
 
     /* Calls weir_kernel_connected() when the socket is writable or has failed; withdrawn by
-     * conn_close. */
-    void (*conn_wait)(struct weir_kernel_conn *conn);
+     * conn_close.  0, or a negated errno: it will not. */
+    int (*conn_wait)(struct weir_kernel_conn *conn);
     void (*conn_close)(struct weir_conn *conn, bool reset);
 
     /* From here on weir_listener_arrived() and _failed() are called; until disarmed, which is

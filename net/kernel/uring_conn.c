@@ -74,17 +74,18 @@ struct weir_kernel_conn *weir_uring_conn_open(struct weir_kernel *kernel, int fd
     return &c->base;
 }
 
-void weir_uring_conn_poll(struct weir_kernel_conn *c)
+int weir_uring_conn_poll(struct weir_kernel_conn *c)
 {
     struct io_uring_sqe *sqe;
 
     if (c->flags & POLL_ARMED)
-        return;
+        return 0;
     sqe = weir_ring_sqe(&weir_uring_of(c->conn.stack)->ring);
     io_uring_prep_poll_add(sqe, c->fd, POLLOUT);
     weir_uring_name(sqe, c, TAG_POLL);
     c->flags |= POLL_ARMED;
     c->refs++;
+    return 0;
 }
 
 static void uring_conn_unref(struct weir_uring *u, struct weir_kernel_conn *c)

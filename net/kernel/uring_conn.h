@@ -66,7 +66,7 @@ static inline void weir_uring_cancel(struct weir_uring *u, const void *object,
 
 struct weir_kernel_conn *weir_uring_conn_open(struct weir_kernel *kernel, int fd,
                                               sa_family_t family);
-void weir_uring_conn_poll(struct weir_kernel_conn *conn);
+int weir_uring_conn_poll(struct weir_kernel_conn *conn);
 void weir_uring_conn_close(struct weir_conn *conn, bool reset);
 void weir_uring_recv(struct weir_io *io);
 void weir_uring_send(struct weir_io *io);
