@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 enum {
-    RECV_ARMED = WEIR_KERNEL_ENGINE,       /* a multishot receive is under way */
+    RECV_ARMED = WEIR_KERNEL_ENGINE,       /* a receive is under way */
     RECV_HALTED = WEIR_KERNEL_ENGINE << 1, /* ... and has been cancelled */
     POLL_ARMED = WEIR_KERNEL_ENGINE << 2,  /* waits to be writable */
+    RECV_BEFORE = WEIR_KERNEL_ENGINE << 3, /* it is not the first receive */
 };
 
 enum { URING_QUEUE_BUFS = 16, URING_QUEUE_BYTES = 65536 };
@@ -111,7 +112,7 @@ static void uring_fd_close(struct weir_uring *u, struct weir_kernel_conn *c)
 {
     struct io_uring_sqe *sqe;
 
-    if (c->refs == 0) {
+    if (!(c->flags & (RECV_ARMED | POLL_ARMED))) {
         close(c->fd);
         return;
     }
@@ -160,15 +161,20 @@ static void uring_recv_cancel(struct weir_future *future)
     weir_kernel_recv_done(io, -ECANCELED);
 }
 
+/* The first receive is of one shot: a connection that is closed behind its answer has nothing to be
+ * cancelled then. */
 static void uring_recv_arm(struct weir_uring *u, struct weir_kernel_conn *c)
 {
     struct io_uring_sqe *sqe = weir_ring_sqe(&u->ring);
 
-    io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
+    if (c->flags & RECV_BEFORE)
+        io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, c->fd, NULL, u->ring.bufs.size, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
     weir_uring_name(sqe, c, TAG_RECV);
-    c->flags |= RECV_ARMED;
+    c->flags |= RECV_ARMED | RECV_BEFORE;
     c->refs++;
 }
 
@@ -272,7 +278,7 @@ void weir_uring_recv(struct weir_io *io)
         uring_recv_arm(weir_uring_of(io->conn->stack), &c->base);
 }
 
-/* The multishot receive is over; its memory may go with the caller's reference. */
+/* The receive is over; its memory may go with the caller's reference. */
 static void uring_recv_ended(struct weir_uring *u, struct weir_kernel_conn *c, int result)
 {
     struct weir_io *io = c->conn.rx;
