@@ -178,18 +178,13 @@ static void uring_recv_arm(struct weir_uring *u, struct weir_kernel_conn *c)
     c->refs++;
 }
 
-/* There is no buffer for it, or perhaps there is by now. */
-static void uring_recv_starve(struct weir_uring *u, struct weir_kernel_conn *c)
-{
-    if (u->ring.bufs_out < u->ring.bufs.count)
-        uring_recv_arm(u, c);
-    else
-        weir_list_push(&u->starved, &c->conn.rx->link);
-}
-
+/* Receives that found no buffer go on in their order, and no more of them than there are buffers:
+ * completions that wait to be reaped may hold one each.  Who is armed in vain fails again, and with
+ * thousands of connections that would be most of the work. */
 bool weir_uring_feed(struct weir_uring *u)
 {
-    uint32_t free = u->ring.bufs.count - u->ring.bufs_out;
+    uint32_t out = u->ring.bufs_out + io_uring_cq_ready(&u->ring.uring);
+    uint32_t free = u->ring.bufs.count - (uint32_t)weir_min_u64(out, u->ring.bufs.count);
     struct weir_link *link;
     bool fed = false;
 
@@ -285,7 +280,7 @@ static void uring_recv_ended(struct weir_uring *u, struct weir_kernel_conn *c, i
 
     if (result == -ENOBUFS || result == -ECANCELED || result == -EAGAIN || result == -EINTR) {
         if (io && result == -ENOBUFS)
-            uring_recv_starve(u, c);
+            weir_list_push(&u->starved, &io->link);
         else if (io)
             uring_recv_arm(u, c);
         return;
